@@ -1,0 +1,139 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// The log and snapshot encodings share these primitives: fixed little-endian numbers, signed and unsigned varints, and
+// byte strings with a varint length. They are written by hand because they are decoded on every node for every
+// command, and because a format this small is easy to fuzz.
+
+// ErrMalformed is returned for bytes that are no entry, command or snapshot record.
+var ErrMalformed = errors.New("malformed encoding")
+
+// ErrUnsupported is returned for a version or command type that this build does not know. A node that meets one must
+// stop: skipping the entry would make its state differ from the others'.
+var ErrUnsupported = errors.New("written by a newer version")
+
+func appendString[T string | []byte](b []byte, s T) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+func appendRecordID(b []byte, id RecordID) []byte {
+	b = binary.AppendUvarint(b, uint64(id.Tenant))
+	b = appendString(b, id.Scope)
+	return appendString(b, id.Key)
+}
+
+// decoder reads the primitives from a byte slice. The first failure sticks; the caller asks for it once, at the end.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) fail(what string) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %s", ErrMalformed, what)
+		d.b = nil
+	}
+}
+
+// finish returns the first failure, or one if bytes are left over.
+func (d *decoder) finish() error {
+	if d.err == nil && len(d.b) != 0 {
+		d.fail("trailing bytes")
+	}
+	return d.err
+}
+
+func (d *decoder) take(n int, what string) []byte {
+	if d.err != nil || n > len(d.b) {
+		d.fail(what)
+		return nil
+	}
+	taken := d.b[:n:n]
+	d.b = d.b[n:]
+	return taken
+}
+
+func (d *decoder) uvarint(what string) uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail(what)
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// integer reads a signed varint that must lie in [lo, hi].
+func (d *decoder) integer(lo, hi int64, what string) int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 || v < lo || v > hi {
+		d.fail(what)
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// bytes reads a byte string of lo…hi bytes; the result aliases the input.
+func (d *decoder) bytes(lo, hi int, what string) []byte {
+	n := d.uvarint(what)
+	if d.err == nil && (n < uint64(lo) || n > uint64(hi)) {
+		d.fail(what)
+	}
+	if d.err != nil {
+		return nil
+	}
+	return d.take(int(n), what)
+}
+
+func (d *decoder) string(lo, hi int, what string) string {
+	return string(d.bytes(lo, hi, what))
+}
+
+func (d *decoder) bool(what string) bool {
+	b := d.take(1, what)
+	if len(b) == 1 && b[0] > 1 {
+		d.fail(what)
+	}
+	return len(b) == 1 && b[0] == 1
+}
+
+func (d *decoder) token() (t Token) {
+	copy(t[:], d.take(len(t), "token"))
+	return t
+}
+
+func (d *decoder) hash() (h [32]byte) {
+	copy(h[:], d.take(len(h), "hash"))
+	return h
+}
+
+func (d *decoder) tenant() TenantID {
+	v := d.uvarint("tenant")
+	if v == 0 || v > MaxTenants {
+		d.fail("tenant")
+		return 0
+	}
+	return TenantID(v)
+}
+
+func (d *decoder) recordID() RecordID {
+	return RecordID{
+		Tenant: d.tenant(),
+		Scope:  d.string(1, MaxScopeBytes, "scope"),
+		Key:    d.string(1, MaxKeyBytes, "key"),
+	}
+}

@@ -1,0 +1,54 @@
+package fsm
+
+// Tenant owns records. Its members are immutable; an update replaces the Tenant in the Directory.
+type Tenant struct {
+	ID            TenantID
+	PublicID      string
+	Slug          string
+	Name          string
+	MonthlyClaims int64 // grants allowed per UTC month; 0 is no limit
+	CreatedAtMs   int64
+}
+
+// APIKey authenticates calls for a tenant. Only its hash is kept.
+type APIKey struct {
+	Tenant      TenantID
+	PublicID    string
+	Name        string
+	Hash        [32]byte
+	Hint        string
+	CreatedAtMs int64
+	RevokedAtMs int64 // 0 while the key is good
+}
+
+// Directory is the control-plane part of the state: who may call. A Directory never changes once it can be seen: a
+// command that changes it makes a new one, so readers need no lock.
+type Directory struct {
+	ClusterID     string
+	KeyHashSecret [32]byte
+
+	tenants []*Tenant          // in order of creation; tenants[i].ID == i+1
+	byName  map[string]*Tenant // by slug and by public id
+	keys    map[[32]byte]*APIKey
+	byTen   map[TenantID][]*APIKey // in order of creation
+}
+
+// Tenants returns all tenants in order of creation. The caller must not change the slice.
+func (d *Directory) Tenants() []*Tenant { return d.tenants }
+
+// Tenant returns the tenant with that id, or nil.
+func (d *Directory) Tenant(id TenantID) *Tenant {
+	if id == 0 || int(id) > len(d.tenants) {
+		return nil
+	}
+	return d.tenants[id-1]
+}
+
+// TenantByName returns the tenant with that slug or public id, or nil.
+func (d *Directory) TenantByName(name string) *Tenant { return d.byName[name] }
+
+// KeyByHash returns the API key with that hash, revoked or not, or nil.
+func (d *Directory) KeyByHash(hash [32]byte) *APIKey { return d.keys[hash] }
+
+// Keys returns a tenant's keys in order of creation, the revoked ones included. The caller must not change the slice.
+func (d *Directory) Keys(id TenantID) []*APIKey { return d.byTen[id] }

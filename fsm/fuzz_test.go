@@ -1,0 +1,98 @@
+package fsm
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"math"
+	"reflect"
+	"testing"
+)
+
+// FuzzDecode gives the decoder any payload under a checksum that matches. What it accepts it must also write.
+func FuzzDecode(f *testing.F) {
+	for _, g := range goldenCommands {
+		frame := Encode(g.cmd)
+		f.Add(frame[0], frame[1], frame[commandHeaderBytes:len(frame)-commandCRCBytes])
+	}
+	f.Fuzz(func(t *testing.T, kind, version byte, payload []byte) {
+		cmd, err := Decode(sealed(kind, version, payload))
+		if err != nil {
+			if cmd != nil || !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrUnsupported) {
+				t.Fatalf("%+v, %v", cmd, err)
+			}
+			return
+		}
+		again, err := Decode(Encode(cmd))
+		if err != nil || !reflect.DeepEqual(again, cmd) {
+			t.Fatalf("%+v, %v, decoded from the encoding of %+v", again, err, cmd)
+		}
+	})
+}
+
+// FuzzDecodeEntry gives the decoder any bytes as they are and with matching checksums, and applies what it accepts.
+func FuzzDecodeEntry(f *testing.F) {
+	var cmds []Command
+	for _, g := range goldenCommands {
+		cmds = append(cmds, g.cmd)
+		f.Add(encodeEntry(noon2026, g.cmd))
+	}
+	f.Add(encodeEntry(noon2026))
+	f.Add(encodeEntry(noon2026, cmds...))
+	f.Add(encodeEntry(math.MaxInt64, claimBy("a", tok(1)), claimBy("b", tok(1))))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkEntry(t, b)
+		checkEntry(t, resealAll(bytes.Clone(b)))
+	})
+}
+
+// resealAll makes all checksums of an entry match, as far as its lengths can be followed.
+func resealAll(b []byte) []byte {
+	if len(b) < entryPrefixBytes {
+		return b
+	}
+	reseal(b)
+	for rest := b[entryPrefixBytes:]; len(rest) >= commandHeaderBytes+commandCRCBytes; {
+		end := commandHeaderBytes + int(binary.LittleEndian.Uint32(rest[2:]))
+		if end > len(rest)-commandCRCBytes {
+			break
+		}
+		binary.LittleEndian.PutUint32(rest[end:], crc32.Checksum(rest[:end], castagnoli))
+		rest = rest[end+commandCRCBytes:]
+	}
+	return b
+}
+
+func checkEntry(t *testing.T, b []byte) {
+	e, err := DecodeEntry(b)
+	if verified := VerifyEntry(b); err == nil && verified != nil {
+		t.Fatalf("decoded, yet not verified: %v", verified)
+	}
+	j := newJournal(t)
+	_, results, applied := j.m.Apply(2, 1, b)
+	if (applied == nil) != (err == nil) {
+		t.Fatalf("decoded: %v, applied: %v", err, applied)
+	}
+	if err != nil {
+		if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrUnsupported) {
+			t.Fatal(err)
+		}
+		return
+	}
+	for i, r := range results {
+		if r.Outcome < OK || r.Outcome > LimitReached {
+			t.Fatalf("command %d, %+v: no outcome", i, e.Commands[i])
+		}
+		if r.Outcome == Granted && (r.LeaseEndMs < j.m.ClockMs() && r.LeaseEndMs != NeverMs || r.Fence >= maxExactInteger) {
+			t.Fatalf("grant out of bounds: %+v", r)
+		}
+	}
+	again, err := DecodeEntry(encodeEntry(e.StampMs, e.Commands...))
+	if err != nil || len(again.Commands) != len(e.Commands) {
+		t.Fatalf("decoded again: %v", err)
+	}
+	if restored := mustRestore(t, written(t, j.m.Snapshot())); dump(restored) != dump(j.m) {
+		t.Fatal("the state does not survive a snapshot")
+	}
+}

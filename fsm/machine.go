@@ -1,0 +1,173 @@
+package fsm
+
+import (
+	"fmt"
+	"hash/maphash"
+)
+
+// Bounds of one entry's housekeeping and of the directory.
+const (
+	// MaxReapPerEntry is how many expired locks and records one entry removes at most.
+	MaxReapPerEntry = 512
+	// MaxTenants and MaxKeysPerTenant bound the directory, which every node keeps whole in memory.
+	// A tenant's revoked keys are listed until their places are needed.
+	MaxTenants       = 10_000
+	MaxKeysPerTenant = 100
+)
+
+// Config is what a Machine needs from its surroundings.
+type Config struct {
+	// HashSeed, which must come from maphash.MakeSeed, spreads record keys over the index. It differs from process to
+	// process and has no effect on any result.
+	HashSeed maphash.Seed
+}
+
+// Machine is the state. See the package comment for what may be used concurrently.
+type Machine struct {
+	progress
+	directory *Directory
+	usage     usageTable
+	locks     *lockTable
+	records   *recordStore
+	keyBuf    []byte
+}
+
+// progress is how far the state has come.
+type progress struct {
+	clockMs int64 // the committed clock: the largest stamp applied
+	index   uint64
+	term    uint64
+	epoch   uint64 // raised when a cluster is restored or recovered, so that fences never repeat
+	grants  uint64 // in this epoch
+	digest  uint64
+}
+
+// New returns the empty state of a new cluster.
+func New(cfg Config) *Machine {
+	return &Machine{
+		progress:  progress{epoch: 1},
+		directory: newDirectory(),
+		locks:     newLockTable(),
+		records:   newRecordStore(cfg.HashSeed),
+	}
+}
+
+// Apply applies one log entry and returns a result for each of its commands. An error means that the entry could not
+// be read, by damage (ErrMalformed) or age of this build (ErrUnsupported); then nothing of it was applied, and the
+// caller must not go on to the next one.
+func (m *Machine) Apply(index, term uint64, data []byte) (Entry, []Result, error) {
+	e, err := DecodeEntry(data)
+	if err != nil {
+		return Entry{}, nil, fmt.Errorf("log entry %d of term %d: %w", index, term, err)
+	}
+	m.index, m.term = index, term
+	m.clockMs = max(m.clockMs, e.StampMs)
+	results := make([]Result, len(e.Commands))
+	for i, cmd := range e.Commands {
+		results[i] = m.apply(cmd)
+		m.digest = chainDigest(m.digest, m.clockMs, e.frames[i], &results[i])
+	}
+	m.reap(MaxReapPerEntry)
+	return e, results, nil
+}
+
+func (m *Machine) apply(cmd Command) Result {
+	switch c := cmd.(type) {
+	case Claim:
+		return m.claim(c)
+	case Complete:
+		return m.complete(c)
+	case Renew:
+		return m.renew(c)
+	case Release:
+		return m.release(c)
+	case Delete:
+		return m.delete(c)
+	case Init:
+		return m.init(c)
+	case Establish:
+		return m.establish(c)
+	case CreateTenant:
+		return m.createTenant(c)
+	case UpdateTenant:
+		return m.updateTenant(c)
+	case CreateKey:
+		return m.createKey(c)
+	case RevokeKey:
+		return m.revokeKey(c)
+	}
+	panic(fmt.Sprintf("fsm: decoded a command of type %T that cannot be applied", cmd))
+}
+
+// init gives the cluster its identity, once.
+func (m *Machine) init(c Init) Result {
+	if m.directory.ClusterID != "" {
+		return Result{Outcome: Conflict}
+	}
+	d := m.directory.clone()
+	d.ClusterID, d.KeyHashSecret = c.ClusterID, c.KeyHashSecret
+	m.directory = d
+	return Result{Outcome: OK}
+}
+
+// establish opens a leader's term: whoever holds a live lease gets time to reach the new leader. It visits every
+// lock, which is affordable because locks are few and leaders change seldom.
+func (m *Machine) establish(c Establish) Result {
+	longer := c.GraceMs + max(0, c.ClockMs-m.clockMs)
+	var extended []*lock
+	for l := range m.locks.all {
+		if l.leaseEndMs != NeverMs && l.live(m.clockMs) {
+			moved := *l
+			moved.leaseEndMs += longer
+			extended = append(extended, &moved)
+		}
+	}
+	m.clockMs = max(m.clockMs, c.ClockMs)
+	for _, l := range extended {
+		m.locks.put(l, m.clockMs)
+	}
+	return Result{Outcome: OK}
+}
+
+// reap removes what has expired. It changes no answer: expiry is judged on the clock wherever a record is looked up.
+func (m *Machine) reap(limit int) {
+	limit -= m.locks.reap(m.clockMs, limit)
+	m.records.reap(m.clockMs, limit)
+}
+
+// ReapDueMs returns the committed-clock instant from which an entry, even an empty one, finds housekeeping to do; ok is
+// false while there is none to wait for. What was due may be gone by then, when locks were completed or released.
+func (m *Machine) ReapDueMs() (dueMs int64, ok bool) {
+	locks, _, anyLock := m.locks.buckets.first()
+	records, _, anyRecord := m.records.slabs.first()
+	switch {
+	case anyLock && anyRecord:
+		return min(locks, records), true
+	case anyLock:
+		return locks, true
+	default:
+		return records, anyRecord
+	}
+}
+
+// Index is the log index of the last entry applied.
+func (m *Machine) Index() uint64 { return m.index }
+
+// Term is the term of the last entry applied.
+func (m *Machine) Term() uint64 { return m.term }
+
+// ClockMs is the committed clock in Unix milliseconds.
+func (m *Machine) ClockMs() int64 { return m.clockMs }
+
+// Digest is a rolling hash over every command applied since the cluster began and its result. Two machines that
+// applied the same entries have the same digest; if they differ at the same index, one of them is damaged.
+func (m *Machine) Digest() uint64 { return m.digest }
+
+// Directory returns the tenants and keys. The Directory may be kept and read beside Apply.
+func (m *Machine) Directory() *Directory { return m.directory }
+
+// Locks is the number of locks kept, lapsed ones included.
+func (m *Machine) Locks() int { return len(m.locks.byKey) }
+
+// Records is the number of completed records kept, expired ones that were not removed yet included.
+func (m *Machine) Records() int { return m.records.len() }

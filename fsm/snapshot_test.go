@@ -1,0 +1,410 @@
+package fsm
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/syllecta/syllecta/snapshot"
+)
+
+// furnished returns a machine with something of everything: tenants, keys, usage, live, lapsed, expired and endless
+// locks, records, deleted and expired ones.
+func furnished(tb testing.TB) *journal {
+	j := newJournal(tb)
+	j.apply(noon2026, Init{ClusterID: "clu_1", KeyHashSecret: [32]byte{9}})
+	j.apply(noon2026, CreateTenant{PublicID: "ten_2", Slug: "umbrella", Name: "U", MonthlyClaims: 50})
+	j.apply(noon2026, CreateKey{Tenant: 2, PublicID: "key_1", Name: "ci", Hash: [32]byte{1}, Hint: "abcd"})
+	j.apply(noon2026, CreateKey{Tenant: 1, PublicID: "key_2", Name: "cd", Hash: [32]byte{2}, Hint: "efgh"})
+	j.apply(noon2026+1, RevokeKey{Tenant: 2, PublicID: "key_1"})
+	for i := range 40 {
+		id := RecordID{TenantID(1 + i%2), "scope", fmt.Sprint("key ", i)}
+		c := Claim{
+			ID: id, Owner: fmt.Sprint("o", i), Token: tok(byte(i)), LeaseMs: MinLeaseMs * int64(i%4), TTLMs: 1 + int64(i)*999,
+		}
+		if i%3 == 0 {
+			c.Fingerprint = fmt.Sprint("f", i)
+		}
+		j.apply(noon2026+int64(i)*100, c)
+		if i%5 == 0 {
+			j.apply(0, Complete{
+				ID: id, Status: 200, Headers: []byte(`{}`), Body: fmt.Appendf(nil, "%d", i), TTLMs: 1, InheritTTL: true,
+			})
+		}
+		if i%10 == 5 {
+			j.apply(0, Delete{ID: id})
+		}
+	}
+	return j
+}
+
+func TestSnapshotRoundTrip(t *testing.T) {
+	t.Parallel()
+	machines := map[string]*Machine{"empty": New(testConfig()), "furnished": furnished(t).m}
+	for name, m := range machines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := m.Snapshot()
+			if s.Index() != m.Index() {
+				t.Errorf("index %d, want %d", s.Index(), m.Index())
+			}
+			restored := mustRestore(t, written(t, s))
+			if got, want := dump(restored), dump(m); got != want {
+				t.Errorf("restored\n%s\nwant\n%s", got, want)
+			}
+			if restored.Digest() != m.Digest() || restored.Index() != m.Index() || restored.Term() != m.Term() {
+				t.Error("digest, index or term changed")
+			}
+		})
+	}
+}
+
+// Sections of the machine's owner are passed over.
+func TestRestoreSkipsForeignSections(t *testing.T) {
+	t.Parallel()
+	m := furnished(t).m
+	file := sectionsOf(t, m)
+	file = slices.Insert(file, 0, rawSection{SectionForeign, 7, [][]byte{[]byte("theirs")}})
+	file = append(file, rawSection{math.MaxUint8, 1, nil})
+	restored, err := restore(assembled(t, file))
+	if err != nil || dump(restored) != dump(m) {
+		t.Errorf("restore beside foreign sections: %v", err)
+	}
+}
+
+func TestRestoreRefuses(t *testing.T) {
+	t.Parallel()
+	good := sectionsOf(t, furnished(t).m)
+	tests := []struct {
+		name   string
+		change func(s []rawSection) []rawSection
+		want   error
+	}{
+		{"no sections", func([]rawSection) []rawSection { return nil }, ErrMalformed},
+		{"a section missing", func(s []rawSection) []rawSection { return s[1:] }, ErrMalformed},
+		{"the last section missing", func(s []rawSection) []rawSection { return s[:5] }, ErrMalformed},
+		{"an unknown section", func(s []rawSection) []rawSection { return append(s, rawSection{7, 1, nil}) }, ErrUnsupported},
+		{"section 0", func(s []rawSection) []rawSection { return append(s, rawSection{0, 1, nil}) }, ErrUnsupported},
+		{"a newer section", func(s []rawSection) []rawSection { s[4].version = 2; return s }, ErrUnsupported},
+		{"tenants in another order", func(s []rawSection) []rawSection {
+			slices.Reverse(s[1].records)
+			return s
+		}, ErrMalformed},
+		{"a record twice", func(s []rawSection) []rawSection {
+			again := bytes.Clone(s[5].records[0])
+			again[12]++ // expires at another instant
+			s[5].records = append(s[5].records, again)
+			return s
+		}, ErrMalformed},
+		{"a record with a reserved byte", func(s []rawSection) []rawSection {
+			s[5].records[0] = bytes.Clone(s[5].records[0])
+			s[5].records[0][27] = 1
+			return s
+		}, ErrMalformed},
+		{"a tenant twice", func(s []rawSection) []rawSection {
+			s[1].records = append(s[1].records, s[1].records[0])
+			return s
+		}, ErrMalformed},
+	}
+	for i := range good {
+		for _, c := range []struct {
+			name   string
+			change func(record []byte) []byte
+		}{
+			{"empty", func([]byte) []byte { return nil }},
+			{"cut short", func(r []byte) []byte { return r[:len(r)-1] }},
+			{"too long", func(r []byte) []byte { return append(slices.Clip(r), 0) }},
+		} {
+			tests = append(tests, struct {
+				name   string
+				change func(s []rawSection) []rawSection
+				want   error
+			}{fmt.Sprintf("record of section %d %s", i+1, c.name), func(s []rawSection) []rawSection {
+				s[i].records[0] = c.change(s[i].records[0])
+				return s
+			}, ErrMalformed})
+		}
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := restore(assembled(t, tt.change(copyOf(good))))
+			if !errors.Is(err, tt.want) || m != nil {
+				t.Errorf("restore: %v, %v, want %v", m != nil, err, tt.want)
+			}
+		})
+	}
+}
+
+// A damaged file gives an error, never a machine.
+func TestRestoreRefusesDamage(t *testing.T) {
+	t.Parallel()
+	file := written(t, furnished(t).m.Snapshot())
+	for i := range file {
+		damaged := bytes.Clone(file)
+		damaged[i] ^= 0x10
+		if m, err := restore(damaged); err == nil || m != nil {
+			t.Fatalf("byte %d of %d changed: no error", i, len(file))
+		}
+		if m, err := restore(file[:i]); err == nil || m != nil {
+			t.Fatalf("cut to %d of %d bytes: no error", i, len(file))
+		}
+	}
+}
+
+// A snapshot is the state at its capture, whatever is applied while it is being written.
+func TestSnapshotBesideApply(t *testing.T) {
+	t.Parallel()
+	j := furnished(t)
+	for round := range 8 {
+		for i := range 300 {
+			j.apply(j.m.ClockMs()+int64(i%3), turmoil(round, i))
+		}
+		want := dump(j.m)
+		s := j.m.Snapshot()
+		file := make(chan []byte)
+		go func() { file <- written(t, s) }()
+		for i := range 600 {
+			j.apply(j.m.ClockMs()+int64(i%5)*20, turmoil(round, i))
+		}
+		restored := mustRestore(t, <-file)
+		if got := dump(restored); got != want {
+			t.Fatalf("round %d: the snapshot holds\n%s\nwant\n%s", round, diff(got, want), diff(want, got))
+		}
+	}
+}
+
+// turmoil returns commands that change every part of the state.
+func turmoil(round, i int) Command {
+	id := RecordID{TenantID(1 + i%2), "scope", fmt.Sprint("key ", i%50)}
+	switch i % 9 {
+	case 0, 1, 2:
+		return Claim{ID: id, Owner: "o", Token: tok(byte(i)), LeaseMs: MinLeaseMs, TTLMs: 3_000}
+	case 3, 4:
+		body := bytes.Repeat([]byte{'1'}, 1+i*13%2_000)
+		return Complete{ID: id, Status: 200, Headers: []byte(`{}`), Body: body, TTLMs: 1 + int64(i)*17}
+	case 5:
+		return Delete{ID: id}
+	case 6:
+		return Establish{GraceMs: 10}
+	case 7:
+		return CreateTenant{PublicID: fmt.Sprint("ten ", round, " ", i), Slug: fmt.Sprint(round, "-", i)}
+	default:
+		return CreateKey{Tenant: 1, PublicID: fmt.Sprint(round, " ", i), Hash: [32]byte{byte(round), byte(i), byte(i >> 8)}}
+	}
+}
+
+// diff returns the lines of a that b has not.
+func diff(a, b string) string {
+	lines := make(map[string]bool)
+	for line := range strings.Lines(b) {
+		lines[line] = true
+	}
+	var only strings.Builder
+	for line := range strings.Lines(a) {
+		if !lines[line] {
+			only.WriteString(line)
+		}
+	}
+	return only.String()
+}
+
+// rawSection is a section as it lies in a snapshot.
+type rawSection struct {
+	id      snapshot.SectionID
+	version uint16
+	records [][]byte
+}
+
+func sectionsOf(tb testing.TB, m *Machine) []rawSection {
+	tb.Helper()
+	r, err := snapshot.NewReader(bytes.NewReader(written(tb, m.Snapshot())))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var sections []rawSection
+	for {
+		section, err := r.Next()
+		if err != nil {
+			return sections
+		}
+		raw := rawSection{id: section.ID, version: section.Version}
+		for {
+			record, err := r.Record()
+			if err != nil {
+				break
+			}
+			raw.records = append(raw.records, bytes.Clone(record))
+		}
+		sections = append(sections, raw)
+	}
+}
+
+func copyOf(sections []rawSection) []rawSection {
+	sections = slices.Clone(sections)
+	for i := range sections {
+		sections[i].records = slices.Clone(sections[i].records)
+	}
+	return sections
+}
+
+// assembled returns an intact snapshot file of the sections; a section that occurs again is left out.
+func assembled(tb testing.TB, sections []rawSection) []byte {
+	tb.Helper()
+	var file bytes.Buffer
+	w, err := snapshot.NewWriter(&file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var begun [1 << 8]bool
+	for _, s := range sections {
+		if begun[s.id] {
+			continue
+		}
+		begun[s.id] = true
+		if err := w.Begin(s.id, s.version); err != nil {
+			tb.Fatal(err)
+		}
+		for _, record := range s.records {
+			if err := w.Append(record); err != nil {
+				tb.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// The fuzzer's input is a list of records: section, length, bytes.
+func flatten(sections []rawSection) []byte {
+	var b []byte
+	for _, s := range sections {
+		for _, record := range s.records {
+			b = append(b, byte(s.id))
+			b = binary.LittleEndian.AppendUint16(b, uint16(len(record)))
+			b = append(b, record...)
+		}
+	}
+	return b
+}
+
+// unflatten is the inverse of flatten, for any input. It makes all six sections, in order.
+func unflatten(b []byte) []rawSection {
+	sections := make([]rawSection, sectionRecords)
+	for i := range sections {
+		sections[i] = rawSection{id: snapshot.SectionID(i + 1), version: sectionVersion}
+	}
+	for len(b) >= 3 {
+		i := int(b[0]) % len(sections)
+		size := min(int(binary.LittleEndian.Uint16(b[1:])), len(b)-3)
+		if b[0] > 0 {
+			i = (int(b[0]) - 1) % len(sections)
+		}
+		sections[i].records = append(sections[i].records, b[3:3+size])
+		b = b[3+size:]
+	}
+	return sections
+}
+
+// FuzzRestore restores hostile records in an intact file. What is not refused must be a state like any other: it reads
+// the same after another snapshot and restore, and removing what has expired changes none of it.
+func FuzzRestore(f *testing.F) {
+	f.Add(flatten(sectionsOf(f, furnished(f).m)))
+	f.Add(flatten(sectionsOf(f, New(testConfig()))))
+	f.Add([]byte{})
+	twice := sectionsOf(f, furnished(f).m)
+	for i := range twice {
+		twice[i].records = append(twice[i].records, twice[i].records...)
+	}
+	f.Add(flatten(twice))
+	for i := range twice[5].records {
+		twice[5].records[i] = bytes.Clone(twice[5].records[i])
+		twice[5].records[i][13] += byte(10 * i) // the same key at different times
+	}
+	twice[1].records = twice[1].records[:2]
+	f.Add(flatten(twice))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := restore(assembled(t, unflatten(b)))
+		if err != nil {
+			if m != nil {
+				t.Fatal("a machine beside an error")
+			}
+			return
+		}
+		want := dump(m)
+		if got := dump(mustRestore(t, written(t, m.Snapshot()))); got != want {
+			t.Fatalf("restored once:\n%s\ntwice:\n%s", diff(want, got), diff(got, want))
+		}
+		want = dumpRecords(m)
+		j := &journal{tb: t, m: m}
+		for range 3 {
+			j.advance(0)
+			if got := dumpRecords(m); got != want {
+				t.Fatalf("before reaping:\n%s\nafter:\n%s", diff(want, got), diff(got, want))
+			}
+		}
+		got := j.apply(m.ClockMs()+1, claimBy("a", tok(1)))
+		if got.Outcome == Granted && (got.Fence >= maxExactInteger || !got.Reentered && got.LeaseEndMs <= m.ClockMs()) {
+			t.Fatalf("grant out of bounds: %+v", got)
+		}
+		j.advance(m.ClockMs() + ttlMs)
+	})
+}
+
+// Numbers that would overflow later, or repeat or round a fence, are refused before they are believed.
+func TestRestoreRefusesNumbersOutOfBounds(t *testing.T) {
+	t.Parallel()
+	lockOf := func(m *Machine) *lock { return m.locks.get(appendStoreKey(nil, recordID("lock"))) }
+	recordOf := func(m *Machine) slabRecord { return m.records.get(appendStoreKey(nil, recordID("record"))) }
+	le := binary.LittleEndian
+	tests := []struct {
+		name string
+		at   func(m *Machine)
+		over func(m *Machine)
+	}{
+		{"clock", func(m *Machine) { m.clockMs = MaxStampMs }, func(m *Machine) { m.clockMs = MaxStampMs + 1 }},
+		{"least epoch", func(m *Machine) { m.epoch = 1 }, func(m *Machine) { m.epoch = 0 }},
+		{"epoch", func(m *Machine) { m.epoch = 1<<13 - 1 }, func(m *Machine) { m.epoch = 1 << 13 }},
+		{"grants", func(m *Machine) { m.grants = 1<<40 - 1 }, func(m *Machine) { m.grants = 1 << 40 }},
+		{"lease end", func(m *Machine) { lockOf(m).leaseEndMs = maxInstantMs },
+			func(m *Machine) { lockOf(m).leaseEndMs = maxInstantMs + 1 }},
+		{"lock created", func(m *Machine) { lockOf(m).createdAtMs = maxInstantMs },
+			func(m *Machine) { lockOf(m).createdAtMs = maxInstantMs + 1 }},
+		{"record created", func(m *Machine) { le.PutUint64(recordOf(m)[4:], maxInstantMs) },
+			func(m *Machine) { le.PutUint64(recordOf(m)[4:], maxInstantMs+1) }},
+		{"record created before time", func(m *Machine) { le.PutUint64(recordOf(m)[4:], 0) },
+			func(m *Machine) { le.PutUint64(recordOf(m)[4:], math.MaxUint64) }},
+		{"record expires", func(m *Machine) { le.PutUint64(recordOf(m)[12:], maxInstantMs) },
+			func(m *Machine) { le.PutUint64(recordOf(m)[12:], maxInstantMs+1) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if err := restoredAfter(t, tt.at); err != nil {
+				t.Errorf("at the bound: %v", err)
+			}
+			if err := restoredAfter(t, tt.over); !errors.Is(err, ErrMalformed) {
+				t.Errorf("beyond the bound: %v, want ErrMalformed", err)
+			}
+		})
+	}
+}
+
+// restoredAfter changes a state of one lock and one record behind its back, and restores it.
+func restoredAfter(t *testing.T, change func(m *Machine)) error {
+	t.Helper()
+	j := newJournal(t)
+	j.apply(noon2026, Claim{ID: recordID("lock"), Owner: "a", LeaseMs: leaseMs, TTLMs: ttlMs})
+	put := completeWith(Token{}, `1`)
+	put.ID = recordID("record")
+	j.apply(noon2026, put)
+	change(j.m)
+	_, err := restore(written(t, j.m.Snapshot()))
+	return err
+}
