@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"regexp"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Bounds and defaults of a Config.
+const (
+	MaxBootstrapExpect = 9
+	MaxRaftMultiplier  = 10
+
+	DefaultClusterName       = "syllecta"
+	DefaultSnapshotThreshold = 16_384
+	DefaultStoreDeadline     = 5 * time.Second
+	DefaultDiskFreeFloor     = 256 << 20
+
+	// MaxWait bounds Call.Wait.
+	MaxWait = 30 * time.Second
+)
+
+// The timeouts that RaftMultiplier scales. Below 300 ms, elections start for no reason on two loaded cores.
+const (
+	baseElectionTimeout = 300 * time.Millisecond
+	baseLeaderLease     = 200 * time.Millisecond
+)
+
+// Config says how a node runs. The zero value of a member means its default.
+type Config struct {
+	NodeID      string // identity, for ever; "" takes the one kept in DataDir, or draws one
+	ClusterName string // nodes of other names are refused
+	DataDir     string // required; created with mode 0700
+
+	RaftAddr, RaftAdvertise     string // host:port to listen on and to be reached at; the latter defaults to the former
+	GossipAddr, GossipAdvertise string // likewise; GossipAddr "" is a node without gossip
+	HTTPURL                     string // base URL at which clients and peers reach this node's API
+
+	// BootstrapExpect is how many nodes form a new cluster together, 1…MaxBootstrapExpect; 0 never forms one.
+	BootstrapExpect int
+	Join            []string // gossip addresses of other nodes
+
+	RaftMultiplier    int           // 1…MaxRaftMultiplier, scales all of raft's timeouts
+	SnapshotThreshold uint64        // log entries after which a snapshot is due
+	StoreDeadline     time.Duration // a store call that takes longer ends the process
+	DiskFreeFloor     int64         // bytes of free space below which claims are refused; a twentieth of a small disk
+
+	Version string
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// withDefaults returns cfg with every default filled in.
+func (cfg Config) withDefaults() Config {
+	setDefault(&cfg.ClusterName, DefaultClusterName)
+	setDefault(&cfg.RaftAdvertise, cfg.RaftAddr)
+	setDefault(&cfg.GossipAdvertise, cfg.GossipAddr)
+	setDefault(&cfg.RaftMultiplier, 1)
+	setDefault(&cfg.SnapshotThreshold, DefaultSnapshotThreshold)
+	setDefault(&cfg.StoreDeadline, DefaultStoreDeadline)
+	setDefault(&cfg.DiskFreeFloor, DefaultDiskFreeFloor)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
+	return cfg
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (cfg Config) validate() error {
+	if cfg.DataDir == "" {
+		return errors.New("the data directory is not set")
+	}
+	if cfg.NodeID != "" && !namePattern.MatchString(cfg.NodeID) {
+		return fmt.Errorf("node id %q: want 1 to 63 letters, digits, '.', '_' or '-'", cfg.NodeID)
+	}
+	if !namePattern.MatchString(cfg.ClusterName) {
+		return fmt.Errorf("cluster name %q: want 1 to 63 letters, digits, '.', '_' or '-'", cfg.ClusterName)
+	}
+	if cfg.BootstrapExpect < 0 || cfg.BootstrapExpect > MaxBootstrapExpect {
+		return fmt.Errorf("bootstrap expect %d: want 0 to %d", cfg.BootstrapExpect, MaxBootstrapExpect)
+	}
+	if cfg.BootstrapExpect > 1 && cfg.GossipAddr == "" {
+		return errors.New("forming a cluster of several nodes needs a gossip address")
+	}
+	if cfg.RaftMultiplier < 1 || cfg.RaftMultiplier > MaxRaftMultiplier {
+		return fmt.Errorf("raft multiplier %d: want 1 to %d", cfg.RaftMultiplier, MaxRaftMultiplier)
+	}
+	for _, a := range []string{cfg.RaftAddr, cfg.RaftAdvertise, cfg.GossipAddr, cfg.GossipAdvertise} {
+		if a == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return fmt.Errorf("address %q: %w", a, err)
+		}
+	}
+	return nil
+}
+
+func (cfg Config) electionTimeout() time.Duration {
+	return time.Duration(cfg.RaftMultiplier) * baseElectionTimeout
+}
+
+func (cfg Config) leaderLease() time.Duration {
+	return time.Duration(cfg.RaftMultiplier) * baseLeaderLease
+}

@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/syllecta/syllecta/fsm"
+)
+
+// metrics are what a node counts itself. What can be read off when it is asked for is left to stateCollector.
+type metrics struct {
+	batchCalls    prometheus.Histogram
+	commitSeconds prometheus.Histogram
+	storeSeconds  prometheus.Histogram
+	rejected      prometheus.Counter
+	unknown       prometheus.Counter
+	clockOffset   prometheus.Gauge
+	diskFree      prometheus.Gauge
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	seconds := prometheus.ExponentialBuckets(0.000_25, 2, 16)
+	m := &metrics{
+		batchCalls: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "syllecta_proposer_batch_calls",
+			Help:    "Calls that shared one log entry.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+		}),
+		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "syllecta_proposer_commit_seconds",
+			Help:    "Time from proposing a log entry until it was applied.",
+			Buckets: seconds,
+		}),
+		storeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "syllecta_raft_store_seconds",
+			Help:    "Time to write entries to the log store, fsync included.",
+			Buckets: seconds,
+		}),
+		rejected: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "syllecta_proposer_rejected_total",
+			Help: "Calls refused because the proposal queue was full.",
+		}),
+		unknown: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "syllecta_proposer_outcome_unknown_total",
+			Help: "Entries or calls whose outcome could not be learned in time.",
+		}),
+		clockOffset: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "syllecta_clock_offset_seconds",
+			Help: "Median wall clock of the voters minus the cluster clock, on the leader.",
+		}),
+		diskFree: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "syllecta_disk_free_bytes",
+			Help: "Free space of the file system that holds the data directory.",
+		}),
+	}
+	registry.MustRegister(m.batchCalls, m.commitSeconds, m.storeSeconds, m.rejected, m.unknown, m.clockOffset, m.diskFree)
+	return m
+}
+
+// stateCollector reports a node's state at the moment it is asked.
+type stateCollector struct {
+	node  *Node
+	descs map[string]*prometheus.Desc
+}
+
+var stateHelp = map[string]string{
+	"syllecta_fsm_applied_index":         "Last log index the state machine applied.",
+	"syllecta_fsm_clock_seconds":         "Committed clock, in Unix seconds.",
+	"syllecta_fsm_records":               "Completed records kept.",
+	"syllecta_fsm_locks":                 "Locks kept, lapsed ones included.",
+	"syllecta_raft_leader":               "1 if this node leads and is ready to serve.",
+	"syllecta_raft_has_leader":           "1 if this node knows a leader that is ready to serve.",
+	"syllecta_raft_term":                 "Raft term.",
+	"syllecta_raft_commit_index":         "Raft commit index.",
+	"syllecta_raft_last_index":           "Last index of the raft log.",
+	"syllecta_raft_voters":               "Voters in the raft configuration.",
+	"syllecta_raft_last_contact_seconds": "Time since a follower last heard from a leader; 0 on the leader.",
+	"syllecta_proposer_queue_calls":      "Calls waiting to be proposed.",
+	"syllecta_proposer_queue_bytes":      "Bytes waiting to be proposed.",
+}
+
+func newStateCollector(n *Node) *stateCollector {
+	c := &stateCollector{node: n, descs: make(map[string]*prometheus.Desc)}
+	for name, help := range stateHelp {
+		c.descs[name] = prometheus.NewDesc(name, help, nil, nil)
+	}
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
+	n := c.node
+	gauge := func(name string, v float64) {
+		out <- prometheus.MustNewConstMetric(c.descs[name], prometheus.GaugeValue, v)
+	}
+	n.applier.read(func(m *fsm.Machine) {
+		gauge("syllecta_fsm_applied_index", float64(m.Index()))
+		gauge("syllecta_fsm_clock_seconds", float64(m.ClockMs())/1000)
+		gauge("syllecta_fsm_records", float64(m.Records()))
+		gauge("syllecta_fsm_locks", float64(m.Locks()))
+	})
+	calls, bytes := n.proposer.queued()
+	gauge("syllecta_proposer_queue_calls", float64(calls))
+	gauge("syllecta_proposer_queue_bytes", float64(bytes))
+	_, known := n.Leader()
+	gauge("syllecta_raft_leader", truth(n.IsLeader()))
+	gauge("syllecta_raft_has_leader", truth(known))
+	gauge("syllecta_raft_term", float64(n.raft.CurrentTerm()))
+	gauge("syllecta_raft_commit_index", float64(n.raft.CommitIndex()))
+	gauge("syllecta_raft_last_index", float64(n.raft.LastIndex()))
+	gauge("syllecta_raft_voters", float64(len(n.voters())))
+	if ago, ok := n.lastContact(); ok {
+		gauge("syllecta_raft_last_contact_seconds", ago.Seconds())
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// voters returns the servers of the latest configuration that vote.
+func (n *Node) voters() (voters []raft.Server) {
+	for _, s := range n.servers() {
+		if s.Suffrage == raft.Voter {
+			voters = append(voters, s)
+		}
+	}
+	return voters
+}

@@ -1,0 +1,155 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/syllecta/syllecta/fsm"
+)
+
+// lastPort is the port that was given out last. The ports lie below those that outgoing connections get, so that none
+// takes the port of a node that is about to start, or to start again.
+var lastPort atomic.Int32
+
+func init() { lastPort.Store(rand.Int32N(20_000)) }
+
+// freeAddr returns a loopback address that was free a moment ago, for TCP and UDP, and that no other test gets.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 1_000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+lastPort.Add(1)%20_000)
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		p, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
+		}
+		p.Close()
+		return addr
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
+// openNode starts a node on real files and sockets.
+func openNode(t *testing.T, cfg Config) *Node {
+	t.Helper()
+	if cfg.DataDir == "" {
+		cfg.DataDir = t.TempDir()
+	}
+	if cfg.RaftAddr == "" {
+		cfg.RaftAddr = freeAddr(t)
+	}
+	if cfg.HTTPURL == "" {
+		cfg.HTTPURL = "http://" + cfg.RaftAddr
+	}
+	n, err := Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeNode(t, n) })
+	return n
+}
+
+func closeNode(t *testing.T, n *Node) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := n.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func waitForLeader(t *testing.T, nodes ...*Node) *Node {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		for _, n := range nodes {
+			if n.IsLeader() {
+				return n
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("no leader")
+	return nil
+}
+
+// newTenant creates a tenant and returns its id.
+func newTenant(t *testing.T, n *Node) fsm.TenantID {
+	t.Helper()
+	results, _, err := n.Propose(t.Context(), Call{Command: fsm.CreateTenant{PublicID: "ten_1", Slug: "demo"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results[0].Tenant.ID
+}
+
+func claim(id fsm.RecordID, owner string) fsm.Claim {
+	var token fsm.Token
+	copy(token[:], owner)
+	return fsm.Claim{ID: id, Owner: owner, Token: token, LeaseMs: 60_000, TTLMs: 86_400_000}
+}
+
+func TestSingleNode(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := openNode(t, Config{BootstrapExpect: 1, DataDir: dir})
+	waitForLeader(t, n)
+	tenant := newTenant(t, n)
+	id := fsm.RecordID{Tenant: tenant, Scope: "orders", Key: "1"}
+	results, receipt, err := n.Propose(t.Context(), Call{Command: claim(id, "a")})
+	if err != nil || results[0].Outcome != fsm.Granted || receipt.Index == 0 || receipt.Term == 0 {
+		t.Fatalf("claim: %+v %+v %v", results, receipt, err)
+	}
+	v, _, err := n.Read(t.Context(), id)
+	if err != nil || v.State != fsm.StateLocked {
+		t.Fatalf("read: %+v %v", v, err)
+	}
+	closeNode(t, n)
+
+	again := openNode(t, Config{BootstrapExpect: 1, DataDir: dir})
+	waitForLeader(t, again)
+	if v, _, err := again.Read(t.Context(), id); err != nil || v.State != fsm.StateLocked {
+		t.Fatalf("read after a restart: %+v %v", v, err)
+	}
+}
+
+func TestThreeNodesFormByGossip(t *testing.T) {
+	t.Parallel()
+	var nodes []*Node
+	var seeds []string
+	for i := range 3 {
+		gossip := freeAddr(t)
+		nodes = append(nodes, openNode(t, Config{
+			NodeID: fmt.Sprintf("n%d", i), BootstrapExpect: 3, GossipAddr: gossip, Join: seeds,
+		}))
+		seeds = append(seeds, gossip)
+	}
+	leader := waitForLeader(t, nodes...)
+	tenant := newTenant(t, leader)
+	for _, n := range nodes {
+		if err := n.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n.Directory().Tenant(tenant) == nil {
+			t.Fatalf("%s does not know the tenant after catching up", n.ID())
+		}
+		if p, ok := n.WaitLeader(t.Context()); !ok || p.ID != leader.ID() {
+			t.Fatalf("%s takes %+v for the leader", n.ID(), p)
+		}
+		for _, c := range n.Readiness() {
+			if !c.OK {
+				t.Errorf("%s: %s is not ready: %s", n.ID(), c.Name, c.Detail)
+			}
+		}
+	}
+}

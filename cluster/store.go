@@ -1,0 +1,227 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/syllecta/syllecta/fsm"
+)
+
+const (
+	// boltLockTimeout bounds the wait for the store's file lock, so that a second process on the same data directory
+	// says so instead of hanging.
+	boltLockTimeout = 2 * time.Second
+	// logCacheEntries is how many recent entries are kept in memory for replication.
+	logCacheEntries = 1_024
+)
+
+// openStore opens the log and stable store in dir.
+func openStore(dir string) (store *raftboltdb.BoltStore, err error) {
+	path := filepath.Join(dir, "raft.db")
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open %s: %w", path, err)
+		}
+	}()
+	defer refuseDamage(&err)()
+	if err := walkStore(path); err != nil {
+		return nil, err
+	}
+	store, err = raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		// The free list is rebuilt when the file is opened instead of being written with every commit.
+		BoltOptions: &bbolt.Options{
+			Timeout: boltLockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		},
+		MsgpackUseNewTimeFormat: true,
+	})
+	return store, err
+}
+
+// walkStore touches everything in the store's file. Opening the file for writing does that too, to find out which
+// pages are free, but in a goroutine of bbolt's, where a damaged page ends the process without a word.
+func walkStore(path string) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: boltLockTimeout, ReadOnly: true})
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return errors.New("another process uses this data directory")
+	}
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(key, value []byte) error {
+				if value == nil || len(key) > bbolt.MaxKeySize {
+					return errors.New("the data is damaged: a key is too long, or a bucket stands where a value should")
+				}
+				_ = crc32.ChecksumIEEE(value) // reads it
+				return nil
+			})
+		})
+	})
+}
+
+// refuseDamage returns what turns a panic into an error: bbolt and raft answer damaged files with one, if touching
+// the memory behind a file that was cut off does not. It is deferred where files are read for the first time.
+func refuseDamage(err *error) func() {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		if p := recover(); p != nil {
+			*err = fmt.Errorf("the data is damaged: %v", p)
+		}
+	}
+}
+
+// pausedBy is how late a timer must fire to show that the process, or its machine, was paused.
+const pausedBy = time.Second
+
+// storeGuard watches the calls to a store. A call that fails or takes longer than the deadline is reported as fatal:
+// a failed bolt commit may be on disk all the same, and raft keeps a leader whose disk hangs for ever.
+type storeGuard struct {
+	deadline time.Duration
+	fatal    func(error)
+	observe  func(time.Duration) // of a write
+}
+
+func (g *storeGuard) watch(what string) (finish func(error) error) {
+	var done atomic.Bool
+	timer := g.arm(what, &done)
+	return func(err error) error {
+		done.Store(true)
+		timer.Stop()
+		if err != nil {
+			g.fatal(fmt.Errorf("the log store failed to %s, so whether it did is unknown: %w", what, err))
+		}
+		return err
+	}
+}
+
+// arm reports a call as fatal that is not done by the deadline. If the timer itself is late, it was this process that
+// stood still, and the disk gets its time again.
+func (g *storeGuard) arm(what string, done *atomic.Bool) *time.Timer {
+	started := time.Now()
+	return time.AfterFunc(g.deadline, func() {
+		switch {
+		case done.Load():
+		case time.Since(started)-g.deadline > pausedBy:
+			g.arm(what, done)
+		default:
+			g.fatal(fmt.Errorf("the log store has not finished to %s within %s: the disk hangs, so whether it will is unknown",
+				what, g.deadline))
+		}
+	})
+}
+
+// guardedLogs is a raft.LogStore under a storeGuard that also checks what it reads back.
+type guardedLogs struct {
+	*storeGuard
+	logs raft.LogStore
+}
+
+func (s *guardedLogs) FirstIndex() (uint64, error) {
+	finish := s.watch("read its first index")
+	index, err := s.logs.FirstIndex()
+	return index, finish(err)
+}
+
+func (s *guardedLogs) LastIndex() (uint64, error) {
+	finish := s.watch("read its last index")
+	index, err := s.logs.LastIndex()
+	return index, finish(err)
+}
+
+// GetLog reads an entry and verifies it: the store itself keeps no checksum.
+func (s *guardedLogs) GetLog(index uint64, log *raft.Log) error {
+	finish := s.watch("read an entry")
+	err := s.logs.GetLog(index, log)
+	if errors.Is(err, raft.ErrLogNotFound) {
+		_ = finish(nil)
+		return err
+	}
+	if err == nil {
+		err = unseal(index, log)
+	}
+	if err == nil && log.Type == raft.LogCommand {
+		if err = fsm.VerifyEntry(log.Data); errors.Is(err, fsm.ErrUnsupported) {
+			err = nil // whole, but from a newer version: the state machine says so when it is to be applied
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("log entry %d: %w", index, err)
+	}
+	return finish(err)
+}
+
+func (s *guardedLogs) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
+
+func (s *guardedLogs) StoreLogs(logs []*raft.Log) error {
+	all := make([]*raft.Log, len(logs))
+	for i, log := range logs {
+		all[i] = sealed(log)
+	}
+	finish, start := s.watch("write entries"), time.Now()
+	err := s.logs.StoreLogs(all)
+	s.observe(time.Since(start))
+	return finish(err)
+}
+
+func (s *guardedLogs) DeleteRange(lo, hi uint64) error {
+	finish := s.watch("delete entries")
+	return finish(s.logs.DeleteRange(lo, hi))
+}
+
+// guardedStable is a raft.StableStore under a storeGuard.
+type guardedStable struct {
+	*storeGuard
+	stable raft.StableStore
+}
+
+// absent reports whether err only says that a key was never set, as raft expects of a new node.
+func absent(err error) bool { return err != nil && err.Error() == raftboltdb.ErrKeyNotFound.Error() }
+
+func (s *guardedStable) Set(key, value []byte) error {
+	finish := s.watch("write raft's state")
+	return finish(s.stable.Set(key, value))
+}
+
+func (s *guardedStable) Get(key []byte) ([]byte, error) {
+	finish := s.watch("read raft's state")
+	value, err := s.stable.Get(key)
+	if absent(err) {
+		_ = finish(nil)
+		return value, err
+	}
+	return value, finish(err)
+}
+
+func (s *guardedStable) SetUint64(key []byte, value uint64) error {
+	finish := s.watch("write raft's state")
+	return finish(s.stable.SetUint64(key, value))
+}
+
+func (s *guardedStable) GetUint64(key []byte) (uint64, error) {
+	finish := s.watch("read raft's state")
+	value, err := s.stable.GetUint64(key)
+	if absent(err) {
+		_ = finish(nil)
+		return value, err
+	}
+	return value, finish(err)
+}
