@@ -1,0 +1,99 @@
+package api
+
+import (
+	"crypto/rand"
+	"net/http"
+
+	"github.com/syllecta/syllecta/cluster"
+	"github.com/syllecta/syllecta/fsm"
+)
+
+// createKey answers POST /v1/admin/tenants/:tenant/keys. The secret is in this answer and nowhere else, ever.
+func createKey(x *exchange) {
+	name, p := decodeKeyName(x.body)
+	if p != nil {
+		x.refuse(p)
+		return
+	}
+	ctx, cancel := x.deadline(0)
+	defer cancel()
+	t := x.namedTenant(ctx)
+	if t == nil {
+		return
+	}
+	secret, hint := NewAPIKey(rand.Reader)
+	results, ok := x.propose(ctx, cluster.Call{Command: fsm.CreateKey{
+		Tenant:   t.ID,
+		PublicID: newPublicID("key_"),
+		Name:     name,
+		Hash:     HashKey(x.node.Directory().KeyHashSecret, secret),
+		Hint:     hint,
+	}})
+	if !ok {
+		return
+	}
+	if r := &results[0]; r.Outcome != fsm.KeyCreated {
+		x.refuse(problemOfResult(r, x.s.now()))
+		return
+	}
+	x.out.b = appendKey(x.out.b[:0], results[0].Key, secret)
+	x.send(http.StatusCreated, "key_created", jsonType)
+}
+
+// listKeys answers GET /v1/admin/tenants/:tenant/keys, the revoked ones included.
+func listKeys(x *exchange) {
+	ctx, cancel := x.deadline(0)
+	defer cancel()
+	t := x.namedTenant(ctx)
+	if t == nil {
+		return
+	}
+	b := append(x.out.b[:0], `{"keys":[`...)
+	for _, k := range x.node.Directory().Keys(t.ID) {
+		b = appendKey(appendName(b, ""), k, "")
+	}
+	x.out.b = append(b, `]}`...)
+	x.ok("keys")
+}
+
+// revokeKey answers DELETE /v1/admin/tenants/:tenant/keys/:key. Revoking twice is the same as once.
+func revokeKey(x *exchange) {
+	ctx, cancel := x.deadline(0)
+	defer cancel()
+	t := x.namedTenant(ctx)
+	if t == nil {
+		return
+	}
+	id := x.params.ByName("key")
+	if keyNamed(x.node.Directory(), t.ID, id) == nil {
+		// Asked here and not only in the log, so that no text of the caller's choice gets there.
+		x.refuse(notFound.problem("the tenant has no key with that id"))
+		return
+	}
+	results, ok := x.propose(ctx, cluster.Call{Command: fsm.RevokeKey{Tenant: t.ID, PublicID: id}})
+	if !ok {
+		return
+	}
+	if r := &results[0]; r.Outcome != fsm.OK {
+		x.refuse(problemOfResult(r, x.s.now()))
+		return
+	}
+	x.out.b = appendKey(x.out.b[:0], results[0].Key, "")
+	x.ok("key_revoked")
+}
+
+// appendKey writes a key, with its secret only when it was just made.
+func appendKey(b []byte, k *fsm.APIKey, secret string) []byte {
+	b = append(b, '{')
+	b = appendStringMember(b, "id", k.PublicID)
+	b = appendStringMember(b, "name", k.Name)
+	b = appendStringMember(b, "hint", k.Hint)
+	b = appendTimeMember(b, "createdAt", k.CreatedAtMs)
+	if k.RevokedAtMs != 0 {
+		b = appendTimeMember(b, "revokedAt", k.RevokedAtMs)
+	}
+	if secret != "" {
+		b = appendStringMember(b, "secret", secret)
+	}
+	return append(b, '}')
+}

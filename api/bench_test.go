@@ -1,0 +1,45 @@
+package api
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// BenchmarkDecodeClaim and BenchmarkClaim bound what the edge itself costs; the state machine's share is in the latter.
+func BenchmarkDecodeClaim(b *testing.B) {
+	body := []byte(`{"scope":"orders","key":"order-2001","ttlSeconds":60,"owner":"worker-7"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, p := decodeClaim(body, "", testLimits); p != nil {
+			b.Fatal(p.detail)
+		}
+	}
+}
+
+func BenchmarkDecodeComplete(b *testing.B) {
+	body := []byte(`{"scope":"orders","key":"order-2001","body":{"status":"paid","lines":[1,2,3]},"headers":{"A":"b"}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, p := decodeComplete(body, "", testLimits); p != nil {
+			b.Fatal(p.detail)
+		}
+	}
+}
+
+func BenchmarkClaim(b *testing.B) {
+	n, key := newFakeNode(b, "n1")
+	s := newTestServer(b, n, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequest("POST", "/v1/record", strings.NewReader(`{"scope":"orders","key":"order-2001"}`))
+		r.Header.Set("Authorization", "Bearer "+key)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			b.Fatal(w.Body)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/syllecta/syllecta/fsm"
+)
+
+// FollowerMode says what a node that does not lead does with a request for the leader.
+type FollowerMode string
+
+const (
+	// FollowersRedirect answers 307 with the leader's address and a ticket.
+	FollowersRedirect FollowerMode = "redirect"
+	// FollowersForward passes the request on, for callers behind a load balancer that follow no redirect.
+	FollowersForward FollowerMode = "forward"
+)
+
+// Defaults of Config.
+const (
+	DefaultMaxRecordBodyBytes = 256 << 10
+	DefaultMaxRecordTTL       = 30 * 24 * time.Hour
+	DefaultTTL                = 24 * time.Hour
+	DefaultLease              = time.Minute
+	DefaultRequestTimeout     = 10 * time.Second
+	DefaultLeaderWait         = 2 * time.Second
+	DefaultMaxConnections     = 10_000
+)
+
+// MinAdminTokenBytes is the least length of an admin token.
+const MinAdminTokenBytes = 16
+
+// Config sets up a Server. The zero value of a member means its default.
+type Config struct {
+	Logger   *slog.Logger          // default slog.Default()
+	Metrics  prometheus.Registerer // default a registry of the server's own
+	Gatherer prometheus.Gatherer   // what /metrics shows; default what Metrics gathers, if it can
+
+	// AdminToken opens the admin API; at least MinAdminTokenBytes, or "" to refuse everybody there.
+	AdminToken string
+
+	MaxRecordBodyBytes int           // largest stored body, at most fsm.MaxBodyBytes
+	MaxRecordTTL       time.Duration // largest ttlSeconds a caller may ask for, at most fsm.MaxTTLMs
+	DefaultTTL         time.Duration // life of a record whose caller names none, at most MaxRecordTTL
+	DefaultLease       time.Duration // lease of a lock whose caller names none, within the fsm's bounds
+
+	Followers      FollowerMode  // default FollowersRedirect
+	RequestTimeout time.Duration // from the decoded request to its answer; a claim's waitMs comes on top
+	LeaderWait     time.Duration // how long a request waits for a leader to be known
+	MaxConnections int           // accepted at a time; more wait in the listener's backlog
+
+	Version string // shown by /v1/admin/status
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Logger, slog.Default())
+	setDefault(&c.MaxRecordBodyBytes, DefaultMaxRecordBodyBytes)
+	setDefault(&c.MaxRecordTTL, DefaultMaxRecordTTL)
+	setDefault(&c.DefaultTTL, min(DefaultTTL, c.MaxRecordTTL))
+	setDefault(&c.DefaultLease, DefaultLease)
+	setDefault(&c.Followers, FollowersRedirect)
+	setDefault(&c.RequestTimeout, DefaultRequestTimeout)
+	setDefault(&c.LeaderWait, DefaultLeaderWait)
+	setDefault(&c.MaxConnections, DefaultMaxConnections)
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	if c.Gatherer == nil {
+		c.Gatherer, _ = c.Metrics.(prometheus.Gatherer)
+	}
+	return c
+}
+
+func setDefault[T comparable](v *T, fallback T) {
+	var zero T
+	if *v == zero {
+		*v = fallback
+	}
+}
+
+func (c Config) validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Gatherer != nil, "a registerer that cannot gather needs a gatherer beside it")
+	check(c.AdminToken == "" || len(c.AdminToken) >= MinAdminTokenBytes,
+		"the admin token is shorter than %d bytes", MinAdminTokenBytes)
+	check(!strings.ContainsFunc(c.AdminToken, func(r rune) bool { return r <= ' ' || r == ',' || r > '~' }),
+		"the admin token has characters that cannot be sent after Bearer")
+	check(c.MaxRecordBodyBytes > 0 && c.MaxRecordBodyBytes <= fsm.MaxBodyBytes,
+		"the body limit %d is not between 1 and %d bytes", c.MaxRecordBodyBytes, fsm.MaxBodyBytes)
+	check(c.MaxRecordTTL >= time.Second && c.MaxRecordTTL.Milliseconds() <= fsm.MaxTTLMs,
+		"the maximum TTL %s is not between 1s and %s", c.MaxRecordTTL, fsm.MaxTTLMs*time.Millisecond)
+	check(c.DefaultTTL >= time.Second && c.DefaultTTL <= c.MaxRecordTTL,
+		"the default TTL %s is not between 1s and the maximum %s", c.DefaultTTL, c.MaxRecordTTL)
+	check(c.DefaultLease.Milliseconds() >= fsm.MinLeaseMs && c.DefaultLease.Milliseconds() <= fsm.MaxLeaseMs,
+		"the default lease %s is not between %s and %s", c.DefaultLease,
+		fsm.MinLeaseMs*time.Millisecond, fsm.MaxLeaseMs*time.Millisecond)
+	check(c.Followers == FollowersRedirect || c.Followers == FollowersForward,
+		"the followers' mode %q is neither %q nor %q", c.Followers, FollowersRedirect, FollowersForward)
+	check(c.RequestTimeout > 0, "the request timeout %s is not positive", c.RequestTimeout)
+	check(c.LeaderWait > 0, "the wait for a leader %s is not positive", c.LeaderWait)
+	check(c.MaxConnections > 0, "the connection limit %d is not positive", c.MaxConnections)
+	return errors.Join(errs...)
+}
+
+// limits are the bounds a decoder needs.
+type limits struct {
+	maxBodyBytes   int
+	maxTTLSeconds  int64
+	defaultTTLMs   int64
+	defaultLeaseMs int64
+}
+
+func (c Config) limits() limits {
+	return limits{
+		maxBodyBytes:   c.MaxRecordBodyBytes,
+		maxTTLSeconds:  int64(c.MaxRecordTTL / time.Second),
+		defaultTTLMs:   c.DefaultTTL.Milliseconds(),
+		defaultLeaseMs: c.DefaultLease.Milliseconds(),
+	}
+}

@@ -1,0 +1,23 @@
+// Package api is the HTTP edge: it routes, authenticates, limits and decodes a request, hands one command or read to
+// the node, and writes the answer. What a command means is decided below; nothing in here holds state of its own.
+//
+// # A request's way
+//
+//	Server.ServeHTTP   request id, common headers, observation, refusal of paths that are not in their plain form
+//	httprouter         one table of routes; every route names its role and its body limit
+//	requireNode        503 until a node is attached
+//	checkContent       coding, media type and declared length, before anything is read
+//	authenticate       API key, admin token, or the ticket of a node that sent the caller here
+//	readBody           the bounded body
+//	the handler        decode → exchange.onLeader → answer
+//
+// # Followers
+//
+// A write or a linearizable read that meets a follower is redirected (307) or forwarded to the leader, as configured.
+// Plain HTTP clients drop Authorization when a redirect changes the host or port, so the Location carries a ticket: a
+// proof by the redirecting node, good for ten seconds and for exactly that request. Forwarding takes one hop at most.
+//
+// # Errors
+//
+// Every refusal is an RFC 9457 problem whose code is listed in errors.go, the only place where codes are made.
+package api

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"net/http"
+	"time"
+)
+
+// retryClass says what a caller may do with a request that was refused.
+type retryClass uint8
+
+const (
+	// retryNever: the same request will be refused again.
+	retryNever retryClass = iota + 1
+	// retrySafe: nothing was changed; the same request may succeed later.
+	retrySafe
+	// retryUnknown: it may have been done; repeating it is safe for a claim that names its owner.
+	retryUnknown
+	// retryElsewhere: nothing was changed; another address answers.
+	retryElsewhere
+)
+
+// errorKind is one line of the table of errors. Codes are part of the API: they are added to, never changed.
+type errorKind struct {
+	code       string
+	status     int
+	title      string
+	retry      retryClass
+	retryAfter time.Duration // the pause to ask for; 0 sends no Retry-After
+}
+
+// The table of errors, by status.
+var (
+	notLeader = &errorKind{"not_leader", http.StatusTemporaryRedirect, "This node does not lead", retryElsewhere, 0}
+
+	invalidJSON  = &errorKind{"invalid_json", http.StatusBadRequest, "The body is not valid JSON", retryNever, 0}
+	missingField = &errorKind{"missing_field", http.StatusBadRequest, "A required field is missing", retryNever, 0}
+	invalidField = &errorKind{"invalid_field", http.StatusBadRequest, "A field is not valid", retryNever, 0}
+
+	invalidAPIKey = &errorKind{"invalid_api_key", http.StatusForbidden, "The API key is missing or not valid",
+		retryNever, 0}
+	forbidden = &errorKind{"forbidden", http.StatusForbidden, "The caller may not do this", retryNever, 0}
+
+	notFound      = &errorKind{"not_found", http.StatusNotFound, "There is nothing here", retryNever, 0}
+	unknownTenant = &errorKind{"unknown_tenant", http.StatusNotFound, "The tenant does not exist", retryNever, 0}
+
+	methodNotAllowed = &errorKind{"method_not_allowed", http.StatusMethodNotAllowed, "The method is not allowed here",
+		retryNever, 0}
+
+	lockLost         = &errorKind{"lock_lost", http.StatusConflict, "The lock is no longer held", retryNever, 0}
+	alreadyCompleted = &errorKind{"already_completed", http.StatusConflict, "The record holds another result",
+		retryNever, 0}
+	inProgress = &errorKind{"in_progress", http.StatusConflict, "Another request holds the lock",
+		retrySafe, time.Second}
+	conflict     = &errorKind{"conflict", http.StatusConflict, "The name is taken", retryNever, 0}
+	limitReached = &errorKind{"limit_reached", http.StatusConflict, "No more of these can be created", retryNever, 0}
+
+	bodyTooLarge = &errorKind{"body_too_large", http.StatusRequestEntityTooLarge, "The body is too large",
+		retryNever, 0}
+	unsupportedMediaType = &errorKind{"unsupported_media_type", http.StatusUnsupportedMediaType,
+		"The body's media type or coding is not supported", retryNever, 0}
+	fingerprintMismatch = &errorKind{"fingerprint_mismatch", http.StatusUnprocessableEntity,
+		"The key was used for another request", retryNever, 0}
+
+	headersTooLarge = &errorKind{"headers_too_large", http.StatusRequestHeaderFieldsTooLarge,
+		"The request line and headers are too large", retryNever, 0}
+
+	usageLimitExceeded = &errorKind{"usage_limit_exceeded", http.StatusTooManyRequests,
+		"The usage limit is exceeded", retrySafe, time.Second}
+
+	internalError = &errorKind{"internal", http.StatusInternalServerError, "Something went wrong here",
+		retryUnknown, 0}
+	noLeader = &errorKind{"no_leader", http.StatusServiceUnavailable, "No leader can be reached",
+		retrySafe, time.Second}
+	busy           = &errorKind{"busy", http.StatusServiceUnavailable, "The cluster is busy", retrySafe, time.Second}
+	outcomeUnknown = &errorKind{"outcome_unknown", http.StatusServiceUnavailable,
+		"The request may or may not have been done", retryUnknown, time.Second}
+	storageFull = &errorKind{"storage_full", http.StatusInsufficientStorage,
+		"Free disk space is below the floor", retrySafe, 10 * time.Second}
+)
+
+// errorKinds lists the table for those who walk it.
+var errorKinds = []*errorKind{
+	notLeader, invalidJSON, missingField, invalidField, invalidAPIKey, forbidden, notFound, unknownTenant,
+	methodNotAllowed, lockLost, alreadyCompleted, inProgress, conflict, limitReached, bodyTooLarge,
+	unsupportedMediaType, fingerprintMismatch, headersTooLarge, usageLimitExceeded, internalError, noLeader, busy,
+	outcomeUnknown,
+	storageFull,
+}

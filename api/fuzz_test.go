@@ -1,0 +1,94 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/syllecta/syllecta/fsm"
+)
+
+var fuzzSeeds = []string{
+	`{"scope":"orders","key":"order-2001"}`,
+	`{"scope":"s","key":"k","ttlSeconds":60,"lockMs":0,"waitMs":1000,"owner":"o","fingerprint":"f","later":[{}]}`,
+	`{"scope":"s","key":"k","status":201,"headers":{"A":["b","c"],"D":"e"},"body":{"n":1e400,"a":[null,"\ud83d\ude00"]}}`,
+	`{"scope":"s","key":"k","token":"` + testTokenText + `","body": "x" ,"ttlSeconds":1}`,
+	`{"scope":"\u0073","key":"a\/b","body":[[[[]]]]}`,
+}
+
+func addSeeds(f *testing.F) {
+	for _, s := range fuzzSeeds {
+		f.Add([]byte(s))
+	}
+	for _, r := range notJSON {
+		f.Add([]byte(r.body))
+	}
+}
+
+// checkAccepted holds what is true of every body that was accepted.
+func checkAccepted(t *testing.T, body []byte, id fsm.RecordID) {
+	t.Helper()
+	if !json.Valid(body) {
+		t.Fatalf("accepted what encoding/json refuses: %q", body)
+	}
+	for _, s := range []string{id.Scope, id.Key} {
+		if s == "" || !utf8.ValidString(s) || strings.ContainsFunc(s, isControl) {
+			t.Fatalf("accepted the name %q", s)
+		}
+	}
+	if len(id.Scope) > fsm.MaxScopeBytes || len(id.Key) > fsm.MaxKeyBytes {
+		t.Fatalf("accepted an overlong name")
+	}
+}
+
+// checkEncodes holds that the log can read back what the edge lets through.
+func checkEncodes(t *testing.T, cmd fsm.Command) {
+	t.Helper()
+	if _, err := fsm.Decode(fsm.Encode(cmd)); err != nil {
+		t.Fatalf("the log would refuse %+v: %v", cmd, err)
+	}
+}
+
+func FuzzDecodeClaim(f *testing.F) {
+	addSeeds(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		c, p := decodeClaim(body, "", testLimits)
+		if p != nil {
+			if p.kind == nil || !utf8.ValidString(p.detail) {
+				t.Fatalf("refused badly: %+v", p)
+			}
+			return
+		}
+		checkAccepted(t, body, c.ID)
+		if c.wait < 0 || c.wait > maxWaitMs*time.Millisecond {
+			t.Fatalf("wait %s", c.wait)
+		}
+		c.ID.Tenant, c.Owner = 1, namedOwner+c.Owner
+		checkEncodes(t, c.Claim)
+	})
+}
+
+func FuzzDecodeComplete(f *testing.F) {
+	addSeeds(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		c, p := decodeComplete(body, "", testLimits)
+		if p != nil {
+			return
+		}
+		checkAccepted(t, body, c.ID)
+		if string(c.Body) != "null" && !bytes.Contains(body, c.Body) {
+			t.Fatalf("the body is not verbatim: %q of %q", c.Body, body)
+		}
+		if string(c.Headers) != "{}" && !bytes.Contains(body, c.Headers) {
+			t.Fatalf("the headers are not verbatim: %q of %q", c.Headers, body)
+		}
+		if !json.Valid(c.Body) || !json.Valid(c.Headers) {
+			t.Fatalf("stored what is not JSON: %q, %q", c.Body, c.Headers)
+		}
+		c.ID.Tenant = 1
+		checkEncodes(t, c)
+	})
+}

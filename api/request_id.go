@@ -1,0 +1,34 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+)
+
+// Header fields between nodes, and towards callers.
+const (
+	requestIDHeader = "Syllecta-Request-Id"
+	hopsHeader      = "Syllecta-Hops"
+	leaderHeader    = "Syllecta-Leader"
+	indexHeader     = "Syllecta-Index"
+	termHeader      = "Syllecta-Term"
+	staleHeader     = "Syllecta-Stale-Ms"
+)
+
+const requestIDBytes = 16
+
+// newRequestID draws 16 bytes, as hexadecimal digits.
+func newRequestID() string {
+	var raw [requestIDBytes]byte
+	rand.Read(raw[:]) // never fails
+	return hex.EncodeToString(raw[:])
+}
+
+// forwardID returns the request id of the node that says it forwards this request; "" if nobody does. It holds only
+// if the ticket covers it: then it becomes this request's id, so that a claim the node sends twice has one owner.
+func (x *exchange) forwardID() string {
+	if x.r.Header.Get(hopsHeader) == "" {
+		return ""
+	}
+	return x.r.Header.Get(requestIDHeader)
+}

@@ -1,0 +1,112 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/julienschmidt/httprouter"
+)
+
+// Body limits of routes beside the one for a record's result.
+const (
+	smallBodyBytes = 16 << 10
+	batchBodyBytes = 1 << 20
+	// putOverheadBytes is room for what surrounds a record's body in a PUT: its name, headers, spaces.
+	putOverheadBytes = 32 << 10
+)
+
+// route is one line of the table of routes.
+type route struct {
+	method, path string
+	label        string // the route's name in metrics and logs
+	role         role
+	limit        int64 // largest request body in bytes; 0 if none is read
+	// claims marks routes whose commands may be sent again under the same owner when an answer was lost.
+	claims bool
+	handle handler
+
+	metrics *routeMetrics
+}
+
+// routes is the table of everything this server answers.
+func (s *Server) routes() []route {
+	const small, batch = smallBodyBytes, batchBodyBytes
+	put := int64(s.cfg.MaxRecordBodyBytes + putOverheadBytes)
+	const (
+		record    = "/v1/record"
+		tenants   = "/v1/admin/tenants"
+		oneTenant = tenants + "/:tenant"
+		keys      = oneTenant + "/keys"
+		oneKey    = keys + "/:key"
+	)
+	return []route{
+		{method: "POST", path: record, role: roleTenant, limit: small, claims: true, handle: keyed(postRecord)},
+		{method: "PUT", path: record, role: roleTenant, limit: put, handle: keyed(putRecord)},
+		{method: "GET", path: record, role: roleTenant, handle: keyed(getRecord)},
+		{method: "DELETE", path: record, role: roleTenant, limit: small, handle: keyed(deleteRecord)},
+		{method: "POST", path: record + "/renew", role: roleTenant, limit: small, handle: keyed(renewLock)},
+		{method: "POST", path: record + "/release", role: roleTenant, limit: small, handle: keyed(releaseLock)},
+		{method: "POST", path: "/v1/records", role: roleTenant, limit: batch, claims: true, handle: postRecords},
+
+		{method: "POST", path: tenants, role: roleAdmin, limit: small, handle: createTenant},
+		{method: "GET", path: tenants, role: roleAdmin, handle: listTenants},
+		{method: "GET", path: oneTenant, role: roleAdmin, handle: showTenant},
+		{method: "PATCH", path: oneTenant, role: roleAdmin, limit: small, handle: updateTenant},
+		{method: "POST", path: keys, role: roleAdmin, limit: small, handle: createKey},
+		{method: "GET", path: keys, role: roleAdmin, handle: listKeys},
+		{method: "DELETE", path: oneKey, role: roleAdmin, handle: revokeKey},
+		{method: "GET", path: "/v1/admin/status", role: roleAdmin, handle: showStatus},
+
+		{method: "GET", path: "/livez", role: rolePublic, handle: showLive},
+		{method: "GET", path: "/healthz", role: rolePublic, handle: showLive},
+		{method: "GET", path: "/readyz", role: rolePublic, handle: showReady},
+		{method: "GET", path: "/metrics", role: rolePublic, handle: s.newMetricsPage()},
+	}
+}
+
+// newRouter registers the table. What the router would do on its own, redirecting and answering OPTIONS, is off.
+func (s *Server) newRouter() *httprouter.Router {
+	r := httprouter.New()
+	r.RedirectTrailingSlash = false
+	r.RedirectFixedPath = false
+	r.HandleOPTIONS = false
+	r.NotFound = http.HandlerFunc(answerNotFound)
+	r.MethodNotAllowed = http.HandlerFunc(answerMethodNotAllowed)
+	r.PanicHandler = answerPanic
+	for _, rt := range s.routes() {
+		s.register(r, rt)
+	}
+	return r
+}
+
+// register adds one route with what its role and limit ask for. It is the only way in.
+func (s *Server) register(r *httprouter.Router, rt route) {
+	if rt.label == "" {
+		rt.label = rt.path
+	}
+	rt.metrics = s.metrics.route(rt.method, rt.label)
+	handle := rt.handle
+	if rt.role != rolePublic {
+		handle = requireNode(checkContent(authenticate(readBody(handle))))
+	}
+	r.Handle(rt.method, rt.path, func(w http.ResponseWriter, _ *http.Request, params httprouter.Params) {
+		x := w.(*exchange)
+		x.route, x.params = &rt, params
+		handle(x)
+	})
+}
+
+func answerNotFound(w http.ResponseWriter, _ *http.Request) {
+	w.(*exchange).refuse(notFound.problem("there is no such path"))
+}
+
+// answerMethodNotAllowed corrects the Allow header: the router lists OPTIONS there, though it is
+// told not to handle it.
+func answerMethodNotAllowed(w http.ResponseWriter, _ *http.Request) {
+	methods := strings.Split(w.Header().Get("Allow"), ", ")
+	methods = slices.DeleteFunc(methods, func(m string) bool { return m == http.MethodOptions })
+	allow := strings.Join(methods, ", ")
+	w.Header()["Allow"] = []string{allow}
+	w.(*exchange).refuse(methodNotAllowed.problem("this path takes %s", allow))
+}
