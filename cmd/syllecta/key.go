@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// keyFlags are the flags of the key verbs.
+type keyFlags struct {
+	adminFlags
+	tenant string
+}
+
+func newKey(t *terminal) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Create, list and revoke API keys",
+		Example: `  syllecta key create --tenant shop --name checkout
+  syllecta key revoke --tenant shop key_2Qx…`,
+		Args: knownCommand,
+		RunE: showHelp,
+	}
+	flags := &keyFlags{adminFlags: adminFlags{t: t}}
+	flags.addTo(cmd)
+	cmd.PersistentFlags().StringVar(&flags.tenant, "tenant", "", "`slug` of the tenant (required)")
+	cmd.AddCommand(newKeyCreate(flags), newKeyList(flags), newKeyRevoke(flags))
+	return cmd
+}
+
+// admin returns the client, if the tenant is named.
+func (f *keyFlags) admin() (admin, error) {
+	if f.tenant == "" {
+		return admin{}, usageErrorf("--tenant is required: the slug of the tenant")
+	}
+	return f.adminFlags.admin()
+}
+
+func newKeyCreate(f *keyFlags) *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Create an API key and print its secret, once",
+		Long:  "Create an API key and print its secret. The cluster keeps only a hash: the secret cannot be shown again.",
+		Example: `  syllecta key create --tenant shop
+  syllecta key create --tenant shop --name checkout --json`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().StringVar(&name, "name", "", "what the key is for")
+	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
+		a, err := f.admin()
+		if err != nil {
+			return err
+		}
+		made, err := a.createKey(cmd.Context(), f.tenant, name)
+		if err != nil {
+			return err
+		}
+		if f.json {
+			return f.t.printJSON(made)
+		}
+		if err := f.t.printKeys(made.apiKey); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(f.t.out, "\nAPI key, shown only now: %s\n", made.Secret)
+		return err
+	})
+	return cmd
+}
+
+func newKeyList(f *keyFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List a tenant's API keys, the revoked ones included",
+		Example: `  syllecta key list --tenant shop
+  syllecta key list --tenant shop --json`,
+		Args: cobra.NoArgs,
+	}
+	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
+		a, err := f.admin()
+		if err != nil {
+			return err
+		}
+		all, err := a.keys(cmd.Context(), f.tenant)
+		if err != nil {
+			return err
+		}
+		if f.json {
+			return f.t.printJSON(map[string][]apiKey{"keys": orEmpty(all)})
+		}
+		return f.t.printKeys(all...)
+	})
+	return cmd
+}
+
+func newKeyRevoke(f *keyFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "revoke KEYID",
+		Short: "End an API key at once",
+		Long:  "End an API key at once, on every node. The tenant's records stay, and its other keys go on working.",
+		Example: `  syllecta key revoke --tenant shop key_2Qx…
+  syllecta key revoke --tenant shop key_2Qx… --json`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.RunE = verb(func(cmd *cobra.Command, args []string) error {
+		a, err := f.admin()
+		if err != nil {
+			return err
+		}
+		revoked, err := a.revokeKey(cmd.Context(), f.tenant, args[0])
+		if err != nil {
+			return err
+		}
+		if f.json {
+			return f.t.printJSON(revoked)
+		}
+		return f.t.printKeys(revoked)
+	})
+	return cmd
+}
+
+func (t *terminal) printKeys(keys ...apiKey) error {
+	w := t.newTable("ID", "NAME", "ENDS IN", "CREATED", "REVOKED")
+	for _, k := range keys {
+		w.AppendRow(row(k.ID, k.Name, k.Hint, k.CreatedAt, k.RevokedAt))
+	}
+	return t.printTable(w)
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"time"
+
+	"github.com/syllecta/syllecta/cluster"
+	"github.com/syllecta/syllecta/fsm"
+)
+
+const (
+	envPrefix = "SYLLECTA_"
+
+	maxTTLSeconds = fsm.MaxTTLMs / 1000
+	minDiskFloor  = 1 << 20
+	maxDiskFloor  = 1 << 50
+)
+
+// settingsTable holds every setting of `syllecta server`, in the order of its help.
+var settingsTable = []setting{
+	freeText("data-dir", "directory", "", "required", "where this node keeps its identity, log and snapshots",
+		func(s *settings) *string { return &s.DataDir }),
+	identifier("node-id", "",
+		"identity of this node; none takes the one kept in the data directory, or a new random one",
+		func(s *settings) *string { return &s.NodeID }),
+	identifier("cluster-name", "syllecta", "name of the cluster; nodes of other names are refused",
+		func(s *settings) *string { return &s.ClusterName }),
+
+	address("http-addr", "127.0.0.1:4000", false, "address on which the public HTTP API listens",
+		func(s *settings) *string { return &s.HTTPAddr }),
+	{
+		name: "http-advertise", unit: "url", allowed: "a URL or host:port that is no wildcard",
+		usage: "where clients and other nodes reach this node's API; none takes http-addr",
+		set:   setHTTPAdvertise,
+	},
+	address("raft-addr", "127.0.0.1:4100", false, "address on which raft listens",
+		func(s *settings) *string { return &s.RaftAddr }),
+	address("raft-advertise", "", true, "where other nodes reach this node's raft; none takes raft-addr",
+		func(s *settings) *string { return &s.RaftAdvertise }),
+	address("gossip-addr", "127.0.0.1:4200", true,
+		"address on which gossip listens, TCP and UDP; empty for a single node without it",
+		func(s *settings) *string { return &s.GossipAddr }),
+	address("gossip-advertise", "", true, "where other nodes reach this node's gossip; none takes gossip-addr",
+		func(s *settings) *string { return &s.GossipAdvertise }),
+	{
+		name: "allow-public-plaintext", unit: "bool", def: "false", allowed: "true or false", boolean: true,
+		choices: []string{"true", "false"},
+		usage:   "let raft and gossip, which are neither encrypted nor authenticated, listen outside loopback",
+		set:     setBool(func(s *settings) *bool { return &s.AllowPublicPlaintext }),
+	},
+
+	integer("bootstrap-expect", "nodes", "1", 1, cluster.MaxBootstrapExpect,
+		"number of nodes that form a new cluster together, the same on all of them",
+		func(s *settings) *int { return &s.BootstrapExpect }),
+	{
+		name: "join", unit: "host:port", list: true, set: setJoin,
+		allowed: "a host or IP address, a colon and a port; several are repeated or separated by commas",
+		usage:   "gossip addresses of other nodes, through which this one finds the cluster",
+	},
+
+	freeText("admin-token-file", "file", "", "only its owner may read it, at least 16 bytes inside",
+		"file with the token of the admin API; none switches that API off",
+		func(s *settings) *string { return &s.AdminTokenFile }),
+	withAlias("IDEMPOTENCY_MAX_RECORD_BODY_BYTES",
+		integer("max-record-body-bytes", "bytes", "262144", 1, fsm.MaxBodyBytes, "largest body that a record may store",
+			func(s *settings) *int { return &s.MaxRecordBodyBytes })),
+	withAlias("IDEMPOTENCY_MAX_RECORD_TTL_SECONDS",
+		span("max-record-ttl-seconds", "seconds", "2592000", time.Second, 1, maxTTLSeconds,
+			"longest life that a request may ask for a record",
+			func(s *settings) *time.Duration { return &s.MaxRecordTTL })),
+	span("default-ttl-seconds", "seconds", "86400", time.Second, 1, maxTTLSeconds,
+		"life of a record whose request names none",
+		func(s *settings) *time.Duration { return &s.DefaultTTL }),
+	span("default-lock-ms", "milliseconds", "60000", time.Millisecond, fsm.MinLeaseMs, fsm.MaxLeaseMs,
+		"how long a lock is protected whose request names no time",
+		func(s *settings) *time.Duration { return &s.DefaultLease }),
+	choice("followers", "redirect", []string{"redirect", "forward"},
+		"what a follower does with a request for the leader",
+		func(s *settings) *string { return &s.Followers }),
+	duration("request-timeout", "10s", 100*time.Millisecond, 5*time.Minute,
+		"longest time a request may take, beside what it asks to wait",
+		func(s *settings) *time.Duration { return &s.RequestTimeout }),
+	integer("max-connections", "connections", "10000", 1, 1_000_000, "HTTP connections served at the same time",
+		func(s *settings) *int { return &s.MaxConnections }),
+
+	integer("raft-multiplier", "factor", "1", 1, 10,
+		"scales all raft timeouts: raise it for slow disks and busy networks",
+		func(s *settings) *int { return &s.RaftMultiplier }),
+	integer("snapshot-threshold", "entries", "16384", 16, 100_000_000, "log entries between two snapshots",
+		func(s *settings) *uint64 { return &s.SnapshotThreshold }),
+	duration("store-deadline", "5s", 100*time.Millisecond, 5*time.Minute,
+		"a disk call that takes longer stops the process, so that another node can lead",
+		func(s *settings) *time.Duration { return &s.StoreDeadline }),
+	integer("disk-free-floor-bytes", "bytes", "268435456", minDiskFloor, maxDiskFloor,
+		"with less free disk space than this, claims are refused",
+		func(s *settings) *int64 { return &s.DiskFreeFloor }),
+
+	choice("log-level", "info", []string{"debug", "info", "warn", "error"}, "least severe message that is logged",
+		func(s *settings) *string { return &s.LogLevel }),
+	choice("log-format", "auto", []string{"auto", "text", "json"},
+		"how messages are logged; auto is text on a terminal and json elsewhere",
+		func(s *settings) *string { return &s.LogFormat }),
+}
