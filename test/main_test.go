@@ -1,0 +1,67 @@
+package test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+var (
+	binaryFlag = flag.String("binary", "", "`path` of the binary to test; none builds it")
+	killsFlag  = flag.Int("kills", 6, "`number` of kills in TestKill")
+	seedFlag   = flag.Uint64("seed", 0, "`seed` of TestKill's choices; 0 takes a new one")
+	loadFlag   = flag.Duration("load", 0, "how long TestLoad runs; 0 skips it")
+)
+
+// patience bounds every wait for a condition. It is far beyond what a healthy cluster needs, because the machine may be
+// busy with other tests.
+const patience = 60 * time.Second
+
+// binary is the path of the program under test.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "syllecta-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if binary, err = findBinary(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	go launcher()
+	return m.Run()
+}
+
+// findBinary returns the binary named by the flag, or builds one in dir.
+func findBinary(dir string) (string, error) {
+	if *binaryFlag != "" {
+		path, err := filepath.Abs(*binaryFlag)
+		if err != nil {
+			return "", fmt.Errorf("-binary: %w", err)
+		}
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("-binary: %w", err)
+		}
+		return path, nil
+	}
+	path := filepath.Join(dir, "syllecta")
+	out, err := exec.Command("go", "build", "-o", path, "../cmd/syllecta").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building the binary: %w\n%s", err, out)
+	}
+	return path, nil
+}
