@@ -89,8 +89,9 @@ func refuseDamage(err *error) func() {
 	}
 }
 
-// pausedBy is how late a timer must fire to show that the process, or its machine, was paused.
-const pausedBy = time.Second
+// deadlineSlices is into how many timers a deadline is cut. A process that stands still, frozen or with its whole
+// machine, loses one slice at most, however long that takes: only time in which it ran counts against the disk.
+const deadlineSlices = 10
 
 // storeGuard watches the calls to a store. A call that fails or takes longer than the deadline is reported as fatal:
 // a failed bolt commit may be on disk all the same, and raft keeps a leader whose disk hangs for ever.
@@ -102,7 +103,7 @@ type storeGuard struct {
 
 func (g *storeGuard) watch(what string) (finish func(error) error) {
 	var done atomic.Bool
-	timer := g.arm(what, &done)
+	timer := g.arm(what, &done, deadlineSlices)
 	return func(err error) error {
 		done.Store(true)
 		timer.Stop()
@@ -113,15 +114,13 @@ func (g *storeGuard) watch(what string) (finish func(error) error) {
 	}
 }
 
-// arm reports a call as fatal that is not done by the deadline. If the timer itself is late, it was this process that
-// stood still, and the disk gets its time again.
-func (g *storeGuard) arm(what string, done *atomic.Bool) *time.Timer {
-	started := time.Now()
-	return time.AfterFunc(g.deadline, func() {
+// arm reports a call as fatal that is not done when so many slices of the deadline have passed.
+func (g *storeGuard) arm(what string, done *atomic.Bool, slices int) *time.Timer {
+	return time.AfterFunc(g.deadline/deadlineSlices, func() {
 		switch {
 		case done.Load():
-		case time.Since(started)-g.deadline > pausedBy:
-			g.arm(what, done)
+		case slices > 1:
+			g.arm(what, done, slices-1)
 		default:
 			g.fatal(fmt.Errorf("the log store has not finished to %s within %s: the disk hangs, so whether it will is unknown",
 				what, g.deadline))

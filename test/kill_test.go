@@ -80,7 +80,7 @@ func newFaults(t *testing.T) *faults {
 	}
 	t.Logf("seed %d", seed)
 	// A process that wakes in the middle of a disk write cannot know that it was not the disk that hung, and would end.
-	c := newCluster(t, 3, "--store-deadline=1m")
+	c := newCluster(t, 3)
 	return &faults{
 		t: t, c: c, apiKey: c.newTenant("faults", 0).key, history: newHistory(),
 		rng: rand.New(rand.NewPCG(seed, 1)),
