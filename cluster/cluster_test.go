@@ -285,6 +285,29 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+func TestBelowFloor(t *testing.T) {
+	t.Parallel()
+	const gib = 1 << 30
+	for _, c := range []struct {
+		free, total, floor int64
+		want               bool
+	}{
+		{DefaultDiskFreeFloor, 100 * gib, DefaultDiskFreeFloor, false},
+		{DefaultDiskFreeFloor - 1, 100 * gib, DefaultDiskFreeFloor, true},
+		{gib / 20, gib, DefaultDiskFreeFloor, false}, // a twentieth of a small disk is enough
+		{gib/20 - 1, gib, DefaultDiskFreeFloor, true},
+		{0, gib, DefaultDiskFreeFloor, true},
+	} {
+		if got := belowFloor(c.free, c.total, c.floor); got != c.want {
+			t.Errorf("%d of %d bytes free, floor %d: %v", c.free, c.total, c.floor, got)
+		}
+	}
+	free, total, err := diskSpace(t.TempDir())
+	if err != nil || free <= 0 || total < free {
+		t.Errorf("%d of %d bytes free, %v", free, total, err)
+	}
+}
+
 // TestMetricsLint holds the names and helps of the metrics to the rules, and looks for each of them.
 func TestMetricsLint(t *testing.T) {
 	t.Parallel()

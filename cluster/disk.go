@@ -18,6 +18,9 @@ func diskSpace(dir string) (free, total int64, err error) {
 // smallDiskShare is the part of a small disk that the floor takes at most.
 const smallDiskShare = 20
 
+// belowFloor reports whether so little is free that claims are refused; on a small disk less is enough.
+func belowFloor(free, total, floor int64) bool { return free < min(floor, total/smallDiskShare) }
+
 // checkDisk notes whether free space is below the floor.
 func (n *Node) checkDisk() {
 	free, total, err := diskSpace(n.cfg.DataDir)
@@ -26,7 +29,7 @@ func (n *Node) checkDisk() {
 		return
 	}
 	n.metrics.diskFree.Set(float64(free))
-	full := free < min(n.cfg.DiskFreeFloor, total/smallDiskShare)
+	full := belowFloor(free, total, n.cfg.DiskFreeFloor)
 	if was := n.diskFull.Swap(full); was != full {
 		n.log.Warn("free disk space crossed the floor",
 			"free_bytes", free, "floor_bytes", n.cfg.DiskFreeFloor, "claims_refused", full)
