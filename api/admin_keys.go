@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"net/http"
 
-	"github.com/syllecta/syllecta/cluster"
 	"github.com/syllecta/syllecta/fsm"
 )
 
@@ -22,22 +21,17 @@ func createKey(x *exchange) {
 		return
 	}
 	secret, hint := NewAPIKey(rand.Reader)
-	results, ok := x.propose(ctx, cluster.Call{Command: fsm.CreateKey{
+	r := x.decide(ctx, fsm.CreateKey{
 		Tenant:   t.ID,
 		PublicID: newPublicID("key_"),
 		Name:     name,
 		Hash:     HashKey(x.node.Directory().KeyHashSecret, secret),
 		Hint:     hint,
-	}})
-	if !ok {
-		return
+	}, fsm.KeyCreated)
+	if r != nil {
+		x.out.b = appendKey(x.out.b[:0], r.Key, secret)
+		x.send(http.StatusCreated, "key_created", jsonType)
 	}
-	if r := &results[0]; r.Outcome != fsm.KeyCreated {
-		x.refuse(problemOfResult(r, x.s.now()))
-		return
-	}
-	x.out.b = appendKey(x.out.b[:0], results[0].Key, secret)
-	x.send(http.StatusCreated, "key_created", jsonType)
 }
 
 // listKeys answers GET /v1/admin/tenants/:tenant/keys, the revoked ones included.
@@ -70,16 +64,10 @@ func revokeKey(x *exchange) {
 		x.refuse(notFound.problem("the tenant has no key with that id"))
 		return
 	}
-	results, ok := x.propose(ctx, cluster.Call{Command: fsm.RevokeKey{Tenant: t.ID, PublicID: id}})
-	if !ok {
-		return
+	if r := x.decide(ctx, fsm.RevokeKey{Tenant: t.ID, PublicID: id}, fsm.OK); r != nil {
+		x.out.b = appendKey(x.out.b[:0], r.Key, "")
+		x.ok("key_revoked")
 	}
-	if r := &results[0]; r.Outcome != fsm.OK {
-		x.refuse(problemOfResult(r, x.s.now()))
-		return
-	}
-	x.out.b = appendKey(x.out.b[:0], results[0].Key, "")
-	x.ok("key_revoked")
 }
 
 // appendKey writes a key, with its secret only when it was just made.

@@ -46,21 +46,16 @@ func createTenant(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	results, ok := x.propose(ctx, cluster.Call{Command: fsm.CreateTenant{
+	r := x.decide(ctx, fsm.CreateTenant{
 		PublicID:      newPublicID("ten_"),
 		Slug:          f.slug,
 		Name:          f.name.value,
 		MonthlyClaims: f.monthlyClaims.value,
-	}})
-	if !ok {
-		return
+	}, fsm.TenantCreated)
+	if r != nil {
+		x.out.b = appendTenant(x.out.b[:0], r.Tenant, nil)
+		x.send(http.StatusCreated, "tenant_created", jsonType)
 	}
-	if r := &results[0]; r.Outcome != fsm.TenantCreated {
-		x.refuse(problemOfResult(r, x.s.now()))
-		return
-	}
-	x.out.b = appendTenant(x.out.b[:0], results[0].Tenant, nil)
-	x.send(http.StatusCreated, "tenant_created", jsonType)
 }
 
 // listTenants answers GET /v1/admin/tenants, in order of creation.
@@ -107,26 +102,17 @@ func updateTenant(x *exchange) {
 	if t == nil {
 		return
 	}
-	x.changeTenant(ctx, fsm.UpdateTenant{
+	r := x.decide(ctx, fsm.UpdateTenant{
 		Tenant:           t.ID,
 		SetName:          f.name.set,
 		Name:             f.name.value,
 		SetMonthlyClaims: f.monthlyClaims.set,
 		MonthlyClaims:    f.monthlyClaims.value,
-	})
-}
-
-func (x *exchange) changeTenant(ctx context.Context, cmd fsm.UpdateTenant) {
-	results, ok := x.propose(ctx, cluster.Call{Command: cmd})
-	if !ok {
-		return
+	}, fsm.OK)
+	if r != nil {
+		x.out.b = appendTenant(x.out.b[:0], r.Tenant, nil)
+		x.ok("tenant_updated")
 	}
-	if r := &results[0]; r.Outcome != fsm.OK {
-		x.refuse(problemOfResult(r, x.s.now()))
-		return
-	}
-	x.out.b = appendTenant(x.out.b[:0], results[0].Tenant, nil)
-	x.ok("tenant_updated")
 }
 
 func appendTenant(b []byte, t *fsm.Tenant, usage *cluster.Usage) []byte {

@@ -32,21 +32,27 @@ func (x *exchange) propose(ctx context.Context, calls ...cluster.Call) (results 
 	return results, ok
 }
 
-// carryOut proposes one command and answers. Any outcome but done is a refusal.
+// carryOut has one command decided and answers.
 func (x *exchange) carryOut(cmd fsm.Command, done fsm.Outcome, name string, write func([]byte, *fsm.Result) []byte) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
+	if r := x.decide(ctx, cmd, done); r != nil {
+		x.out.b = write(x.out.b[:0], r)
+		x.ok(name)
+	}
+}
+
+// decide has one command decided. Any outcome but done is a refusal; if the result is nil, the answer is written.
+func (x *exchange) decide(ctx context.Context, cmd fsm.Command, done fsm.Outcome) *fsm.Result {
 	results, ok := x.propose(ctx, cluster.Call{Command: cmd})
 	if !ok {
-		return
+		return nil
 	}
-	r := &results[0]
-	if r.Outcome != done {
-		x.refuse(problemOfResult(r, x.s.now()))
-		return
+	if r := &results[0]; r.Outcome == done {
+		return r
 	}
-	x.out.b = write(x.out.b[:0], r)
-	x.ok(name)
+	x.refuse(problemOfResult(&results[0], x.s.now()))
+	return nil
 }
 
 // complement fills in what the caller of a claim does not say. The suffix tells apart the claims of one request, which
