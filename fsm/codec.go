@@ -130,6 +130,19 @@ func (d *decoder) tenant() TenantID {
 	return TenantID(v)
 }
 
+func (d *decoder) featureLevel() uint32 {
+	v := d.uvarint("feature level")
+	if v == 0 || v > MaxFeatureLevel {
+		d.fail("feature level")
+		return 0
+	}
+	return uint32(v)
+}
+
+func (d *decoder) nodeID() string { return d.string(1, MaxNodeIDBytes, "node id") }
+
+func (d *decoder) diskID() string { return d.string(0, MaxDiskIDBytes, "disk id") }
+
 func (d *decoder) recordID() RecordID {
 	return RecordID{
 		Tenant: d.tenant(),

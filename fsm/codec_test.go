@@ -33,7 +33,7 @@ func anyCommand() *rapid.Generator[Command] {
 		lease := rapid.SampledFrom([]int64{NeverMs, MinLeaseMs, MaxLeaseMs}).Draw(t, "lease")
 		flag := rapid.Bool().Draw(t, "flag")
 		name := text(1, MaxNameBytes, "name")
-		switch number(1, 11, "type") {
+		switch number(1, 14, "type") {
 		case 1:
 			return Claim{
 				id, text(1, MaxOwnerBytes+OwnerPrefixBytes, "owner"), tk, lease, number(1, MaxTTLMs, "ttl"),
@@ -61,8 +61,14 @@ func anyCommand() *rapid.Generator[Command] {
 			return UpdateTenant{tenant, flag, text(0, MaxNameBytes, "title"), !flag, number(0, math.MaxInt64, "n")}
 		case 10:
 			return CreateKey{tenant, name, text(0, MaxNameBytes, "title"), random, text(0, MaxNameBytes, "hint")}
-		default:
+		case 11:
 			return RevokeKey{tenant, name}
+		case 12:
+			return RaiseFeatureLevel{uint32(number(1, MaxFeatureLevel, "level")), name}
+		case 13:
+			return AdmitMember{text(1, MaxNodeIDBytes, "node"), text(0, MaxDiskIDBytes, "disk"), flag}
+		default:
+			return RetireMember{text(1, MaxNodeIDBytes, "node")}
 		}
 	})
 }
@@ -126,6 +132,10 @@ func TestCommandBounds(t *testing.T) {
 	slug := func(n int) Command { return CreateTenant{PublicID: "p", Slug: s(n)} }
 	keyID := func(n int) Command { return CreateKey{Tenant: 1, PublicID: s(n)} }
 	hint := func(n int) Command { return CreateKey{Tenant: 1, PublicID: "k", Hint: s(n)} }
+	level := func(n uint32) Command { return RaiseFeatureLevel{n, "v1"} }
+	version := func(n int) Command { return RaiseFeatureLevel{2, s(n)} }
+	node := func(n int) Command { return AdmitMember{NodeID: s(n)} }
+	disk := func(n int) Command { return AdmitMember{NodeID: "n", DiskID: s(n)} }
 	tests := []struct {
 		name       string
 		at, beyond Command
@@ -170,6 +180,15 @@ func TestCommandBounds(t *testing.T) {
 		{"key id", keyID(MaxNameBytes), keyID(MaxNameBytes + 1)},
 		{"key id to revoke", RevokeKey{1, s(MaxNameBytes)}, RevokeKey{1, s(MaxNameBytes + 1)}},
 		{"hint", hint(MaxNameBytes), hint(MaxNameBytes + 1)},
+		{"least feature level", level(1), level(0)},
+		{"feature level", level(MaxFeatureLevel), level(MaxFeatureLevel + 1)},
+		{"least feature version", version(1), version(0)},
+		{"feature version", version(MaxNameBytes), version(MaxNameBytes + 1)},
+		{"least node id", node(1), node(0)},
+		{"node id", node(MaxNodeIDBytes), node(MaxNodeIDBytes + 1)},
+		{"disk id", disk(MaxDiskIDBytes), disk(MaxDiskIDBytes + 1)},
+		{"least node id to retire", RetireMember{"n"}, RetireMember{}},
+		{"node id to retire", RetireMember{s(MaxNodeIDBytes)}, RetireMember{s(MaxNodeIDBytes + 1)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -232,7 +251,7 @@ func reseal(b []byte) []byte {
 func TestUnsupported(t *testing.T) {
 	t.Parallel()
 	known := make(map[byte]bool)
-	for _, g := range goldenCommands {
+	for _, g := range allGoldenCommands() {
 		known[Encode(g.cmd)[0]] = true
 	}
 	for kind := range math.MaxUint8 + 1 {

@@ -12,6 +12,8 @@ const (
 	MaxBodyBytes        = 1 << 20 // hard cap of the configurable body limit
 	MaxNameBytes        = 128
 	MaxSlugBytes        = 64
+	MaxNodeIDBytes      = 63
+	MaxDiskIDBytes      = 64
 
 	MinLeaseMs = 1_000
 	MaxLeaseMs = 86_400_000
@@ -27,6 +29,10 @@ type CommandType uint8
 const (
 	TypeInit      CommandType = 1
 	TypeEstablish CommandType = 2
+
+	TypeRaiseFeatureLevel CommandType = 3
+	TypeAdmitMember       CommandType = 4
+	TypeRetireMember      CommandType = 5
 
 	TypeClaim    CommandType = 10
 	TypeComplete CommandType = 11
@@ -131,6 +137,29 @@ type Establish struct {
 	ClockMs int64
 }
 
+// RaiseFeatureLevel allows the cluster to use what the level stands for, see FeatureLevel. It is proposed when every
+// node knows the level; a node that does not know it stops there. A level that is not above the cluster's changes
+// nothing.
+type RaiseFeatureLevel struct {
+	Level   uint32 // 1…MaxFeatureLevel
+	Version string // the oldest release that knows the level; 1…MaxNameBytes
+}
+
+// AdmitMember adds a node to the cluster's members, or updates the one with that id.
+type AdmitMember struct {
+	NodeID string // 1…MaxNodeIDBytes
+	// DiskID tells the node's data directory from any other that may bear the same id, 0…MaxDiskIDBytes. Once known it
+	// stays; "" says nothing about it.
+	DiskID string
+	// NonVoter tells that the node is never to vote.
+	NonVoter bool
+}
+
+// RetireMember takes a node out of the members. Its id is not admitted again.
+type RetireMember struct {
+	NodeID string // 1…MaxNodeIDBytes; it need not be a member's
+}
+
 // CreateTenant adds a tenant.
 type CreateTenant struct {
 	PublicID string // drawn by the proposer, "ten_…"
@@ -164,14 +193,17 @@ type RevokeKey struct {
 	PublicID string
 }
 
-func (Init) commandType() CommandType         { return TypeInit }
-func (Establish) commandType() CommandType    { return TypeEstablish }
-func (Claim) commandType() CommandType        { return TypeClaim }
-func (Complete) commandType() CommandType     { return TypeComplete }
-func (Renew) commandType() CommandType        { return TypeRenew }
-func (Release) commandType() CommandType      { return TypeRelease }
-func (Delete) commandType() CommandType       { return TypeDelete }
-func (CreateTenant) commandType() CommandType { return TypeCreateTenant }
-func (UpdateTenant) commandType() CommandType { return TypeUpdateTenant }
-func (CreateKey) commandType() CommandType    { return TypeCreateKey }
-func (RevokeKey) commandType() CommandType    { return TypeRevokeKey }
+func (Init) commandType() CommandType              { return TypeInit }
+func (Establish) commandType() CommandType         { return TypeEstablish }
+func (RaiseFeatureLevel) commandType() CommandType { return TypeRaiseFeatureLevel }
+func (AdmitMember) commandType() CommandType       { return TypeAdmitMember }
+func (RetireMember) commandType() CommandType      { return TypeRetireMember }
+func (Claim) commandType() CommandType             { return TypeClaim }
+func (Complete) commandType() CommandType          { return TypeComplete }
+func (Renew) commandType() CommandType             { return TypeRenew }
+func (Release) commandType() CommandType           { return TypeRelease }
+func (Delete) commandType() CommandType            { return TypeDelete }
+func (CreateTenant) commandType() CommandType      { return TypeCreateTenant }
+func (UpdateTenant) commandType() CommandType      { return TypeUpdateTenant }
+func (CreateKey) commandType() CommandType         { return TypeCreateKey }
+func (RevokeKey) commandType() CommandType         { return TypeRevokeKey }

@@ -13,7 +13,7 @@ import (
 func TestEntryDamage(t *testing.T) {
 	t.Parallel()
 	var cmds []Command
-	for _, g := range goldenCommands {
+	for _, g := range allGoldenCommands() {
 		cmds = append(cmds, g.cmd)
 	}
 	entry := encodeEntry(noon2026, cmds...)
@@ -47,7 +47,7 @@ func TestVerifyEntryAgreesWithDecodeEntry(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(11, 12))
 	var frames [][]byte
-	for _, g := range goldenCommands {
+	for _, g := range allGoldenCommands() {
 		frames = append(frames, Encode(g.cmd))
 	}
 	for range 100_000 {
@@ -87,9 +87,10 @@ func TestEntryBufferMayBeReused(t *testing.T) {
 			CreateKey{Tenant: 1, PublicID: "key", Name: "name", Hash: [32]byte{1}, Hint: "hint"},
 			UpdateTenant{Tenant: 1, SetName: true, Name: "renamed"},
 		}
-		for i, g := range goldenCommands {
+		commands := allGoldenCommands()
+		for i, g := range commands {
 			cmds := []Command{g.cmd}
-			if i == len(goldenCommands)-1 {
+			if i == len(commands)-1 {
 				cmds = append(cmds, extra...)
 			}
 			data := encodeEntry(noon2026, cmds...)

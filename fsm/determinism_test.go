@@ -148,7 +148,8 @@ func TestDigestSeesDifferences(t *testing.T) {
 	steps := []step{
 		{noon2026, claimBy("a", tok(1))}, {noon2026 + 1, claimBy("b", tok(2))}, {noon2026 + 2, completeWith(tok(1), `1`)},
 		{noon2026 + 3, claimBy("b", tok(2))}, {noon2026 + 4, Delete{ID: recordID("k")}},
-		{noon2026 + 5, Establish{GraceMs: 1}},
+		{noon2026 + 5, Establish{GraceMs: 1}}, {noon2026 + 6, RaiseFeatureLevel{2, "v2"}},
+		{noon2026 + 7, AdmitMember{NodeID: "n1", DiskID: "d"}}, {noon2026 + 8, RetireMember{NodeID: "n1"}},
 	}
 	digest := func(steps []step) uint64 {
 		j := newJournal(t)

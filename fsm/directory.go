@@ -21,16 +21,23 @@ type APIKey struct {
 	RevokedAtMs int64 // 0 while the key is good
 }
 
-// Directory is the control-plane part of the state: who may call. A Directory never changes once it can be seen: a
-// command that changes it makes a new one, so readers need no lock.
+// Directory is the control-plane part of the state: who may call, and which nodes belong together.
+//
+// A Directory never changes once it can be seen: a command that changes it makes a new one, so readers need no lock.
 type Directory struct {
 	ClusterID     string
 	KeyHashSecret [32]byte
+	// FeatureLevel is what the cluster may use, 1 when it is new; FeatureVersion is the oldest release that knows that
+	// level, "" for level 1.
+	FeatureLevel   uint32
+	FeatureVersion string
 
 	tenants []*Tenant          // in order of creation; tenants[i].ID == i+1
 	byName  map[string]*Tenant // by slug and by public id
 	keys    map[[32]byte]*APIKey
 	byTen   map[TenantID][]*APIKey // in order of creation
+	members []*Member              // not retired, in order of admission
+	retired []*Member              // in order of retirement
 }
 
 // Tenants returns all tenants in order of creation. The caller must not change the slice.

@@ -91,6 +91,12 @@ func decodePayload(kind CommandType, d *decoder) Command {
 		return Init{ClusterID: d.string(1, MaxNameBytes, "cluster id"), KeyHashSecret: d.hash()}
 	case TypeEstablish:
 		return Establish{GraceMs: d.integer(0, MaxLeaseMs, "grace"), ClockMs: d.integer(0, MaxStampMs, "clock")}
+	case TypeRaiseFeatureLevel:
+		return RaiseFeatureLevel{Level: d.featureLevel(), Version: d.string(1, MaxNameBytes, "feature version")}
+	case TypeAdmitMember:
+		return AdmitMember{NodeID: d.nodeID(), DiskID: d.diskID(), NonVoter: d.bool("non-voter")}
+	case TypeRetireMember:
+		return RetireMember{NodeID: d.nodeID()}
 	case TypeCreateTenant:
 		return decodeCreateTenant(d)
 	case TypeUpdateTenant:
@@ -178,6 +184,19 @@ func (c Establish) appendPayload(b []byte) []byte {
 	b = binary.AppendVarint(b, c.GraceMs)
 	return binary.AppendVarint(b, c.ClockMs)
 }
+
+func (c RaiseFeatureLevel) appendPayload(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(c.Level))
+	return appendString(b, c.Version)
+}
+
+func (c AdmitMember) appendPayload(b []byte) []byte {
+	b = appendString(b, c.NodeID)
+	b = appendString(b, c.DiskID)
+	return appendBool(b, c.NonVoter)
+}
+
+func (c RetireMember) appendPayload(b []byte) []byte { return appendString(b, c.NodeID) }
 
 func (c CreateTenant) appendPayload(b []byte) []byte {
 	b = appendString(b, c.PublicID)

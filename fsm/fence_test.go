@@ -1,6 +1,10 @@
 package fsm
 
-import "testing"
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
 
 const maxExactInteger = 1 << 53 // JSON numbers are read as doubles
 
@@ -78,5 +82,103 @@ func TestFenceIsExactInJSON(t *testing.T) {
 	got := j.apply(noon2026, claimBy("a", tok(1))).Fence
 	if got != maxExactInteger-1 {
 		t.Errorf("the last fence is %d, want %d", got, maxExactInteger-1)
+	}
+}
+
+func TestRaiseEpoch(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		to   uint64
+		want bool
+	}{
+		{"none", 0, false},
+		{"lower", 3, false},
+		{"the same", 4, false},
+		{"the next", 5, true},
+		{"the last", 1<<13 - 1, true},
+		{"beyond the last", 1 << 13, false},
+		{"far beyond", 1 << 63, false},
+	}
+	for _, tt := range tests {
+		j := newJournal(t)
+		j.m.epoch, j.m.grants = 4, 1<<40-2
+		before := j.m.progress
+		if got := j.m.RaiseEpoch(tt.to); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+		if !tt.want {
+			if j.m.progress != before {
+				t.Errorf("%s: %+v became %+v", tt.name, before, j.m.progress)
+			}
+			continue
+		}
+		if j.m.Epoch() != tt.to {
+			t.Errorf("%s: epoch %d", tt.name, j.m.Epoch())
+		}
+		if got := j.apply(noon2026, claimBy("a", tok(1))).Fence; got != tt.to<<40|1 {
+			t.Errorf("%s: the next fence is %#x", tt.name, got)
+		}
+	}
+}
+
+// Fences of a cluster rise whatever becomes of it: restarts, epochs raised after grants were lost, its own and others'
+// backups restored.
+func TestFenceRisesAcrossRecoveryAndRebase(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(8, 8))
+	type cluster struct {
+		*journal
+		id      string
+		fence   uint64
+		backups [][]byte
+	}
+	var clusters [2]*cluster
+	for i := range clusters {
+		c := &cluster{journal: newJournal(t), id: fmt.Sprint("clu_", i)}
+		c.apply(0, Init{ClusterID: c.id, KeyHashSecret: [32]byte{1}})
+		c.apply(0, AdmitMember{NodeID: c.id})
+		clusters[i] = c
+	}
+	for i := range 4_000 {
+		c, other := clusters[i%2], clusters[rng.IntN(2)]
+		switch rng.IntN(12) {
+		case 0:
+			c.backups = append(c.backups, written(t, c.m.Snapshot()))
+		case 1:
+			c.m = mustRestore(t, written(t, c.m.Snapshot()))
+		case 2: // a minority's state, with some grants of the others lost
+			if len(c.backups) > 0 {
+				epoch := c.m.Epoch()
+				c.m = mustRestore(t, c.backups[rng.IntN(len(c.backups))])
+				if !c.m.RaiseEpoch(max(epoch, c.m.Epoch()) + 1) {
+					t.Fatalf("epoch not raised above %d and %d", epoch, c.m.Epoch())
+				}
+			}
+		case 3:
+			if len(other.backups) > 0 {
+				file, _, err := rebased(other.backups[rng.IntN(len(other.backups))], c.m.Identity(), c.index, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.m = mustRestore(t, file)
+			}
+		case 4:
+			c.m.grants = max(c.m.grants, 1<<grantBits-uint64(rng.IntN(4)+1))
+		default:
+			claim := claimBy("a", tok(1))
+			claim.ID = recordID(fmt.Sprint(i))
+			got := c.apply(c.m.ClockMs()+1, claim)
+			if got.Outcome != Granted || got.Fence <= c.fence || got.Fence >= maxExactInteger {
+				t.Fatalf("step %d: %+v after fence %d", i, got, c.fence)
+			}
+			c.fence = got.Fence
+		}
+		if id := c.m.Directory().ClusterID; id != c.id || c.m.Directory().Member(c.id) == nil {
+			t.Fatalf("step %d: cluster %q became %q", i, c.id, id)
+		}
+	}
+	if e := clusters[0].m.Epoch(); e < 100 {
+		t.Errorf("epoch %d: hardly anything happened", e)
 	}
 }

@@ -2,23 +2,27 @@ package fsm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// goldenCommands are commands as version 1 of the log holds them. A log written by any release must be readable for
-// ever, so their files change only with a new version beside them, never in place.
-var goldenCommands = []struct {
+type goldenCommand struct {
 	name string
 	cmd  Command
-}{
+}
+
+// goldenCommands are commands of feature level 1 as version 1 of the log holds them. A log written by any release must
+// be readable for ever, so their files change only with a new version beside them, never in place.
+var goldenCommands = []goldenCommand{
 	{"init", Init{ClusterID: "clu_1", KeyHashSecret: goldenHash(0x10)}},
 	{"establish", Establish{GraceMs: 1_500, ClockMs: 1_800_000_000_000}},
 	{"create_tenant", CreateTenant{PublicID: "ten_1", Slug: "acme", Name: "Acme é", MonthlyClaims: 1_000_000}},
@@ -44,6 +48,20 @@ var goldenCommands = []struct {
 	{"delete", Delete{ID: RecordID{1, "s", "k"}}},
 }
 
+// goldenMemberCommands are likewise those that feature level 2 added.
+var goldenMemberCommands = []goldenCommand{
+	{"raise_feature_level", RaiseFeatureLevel{Level: 2, Version: "v0.2.0"}},
+	{"admit_member", AdmitMember{NodeID: "node-1", DiskID: "0123456789abcdef"}},
+	{"admit_member_non_voter", AdmitMember{NodeID: "n", NonVoter: true}},
+	{"admit_member_again", AdmitMember{NodeID: "n", DiskID: "d"}},
+	{"admit_member_other_disk", AdmitMember{NodeID: "n", DiskID: "e"}},
+	{"retire_member", RetireMember{NodeID: "node-1"}},
+	{"retire_member_unknown", RetireMember{NodeID: "stranger"}},
+}
+
+// allGoldenCommands are the golden commands of every feature level.
+func allGoldenCommands() []goldenCommand { return slices.Concat(goldenCommands, goldenMemberCommands) }
+
 func goldenHash(first byte) (h [32]byte) {
 	for i := range h {
 		h[i] = first + byte(i)
@@ -54,7 +72,7 @@ func goldenHash(first byte) (h [32]byte) {
 func TestGoldenCommands(t *testing.T) {
 	t.Parallel()
 	listed := make(map[CommandType]bool)
-	for _, g := range goldenCommands {
+	for _, g := range allGoldenCommands() {
 		listed[g.cmd.commandType()] = true
 		t.Run(g.name, func(t *testing.T) {
 			b := golden(t, "command_v1_"+g.name, Encode(g.cmd))
@@ -108,16 +126,32 @@ func TestGoldenEntry(t *testing.T) {
 // differ from the nodes that have not been upgraded.
 func TestGoldenDigest(t *testing.T) {
 	t.Parallel()
-	j := &journal{tb: t, m: New(testConfig())}
-	for i, g := range goldenCommands {
-		j.apply(1_795_435_200_123+int64(i), g.cmd)
+	for name, commands := range map[string][]goldenCommand{
+		"digest_v1": goldenCommands, "digest_v1_members": goldenMemberCommands,
+	} {
+		j := &journal{tb: t, m: New(testConfig())}
+		for i, g := range commands {
+			j.apply(1_795_435_200_123+int64(i), g.cmd)
+		}
+		b := binary.LittleEndian.AppendUint64(nil, j.m.Digest())
+		if want := golden(t, name, b); !bytes.Equal(b, want) {
+			t.Errorf("%s: digest %x, want %x", name, b, want)
+		}
 	}
-	var b [8]byte
-	for i := range b {
-		b[i] = byte(j.m.Digest() >> (8 * i))
-	}
-	if want := golden(t, "digest_v1", b[:]); !bytes.Equal(b[:], want) {
-		t.Errorf("digest %x, want %x", b, want)
+}
+
+// Snapshots of every form are read for ever, and a state that needs no newer form is still written in the old one.
+func TestGoldenSnapshots(t *testing.T) {
+	t.Parallel()
+	for name, m := range map[string]*Machine{"snapshot_v1": furnished(t).m, "snapshot_v2": peopled(t).m} {
+		file := written(t, m.Snapshot())
+		want := golden(t, name, file)
+		if !bytes.Equal(file, want) {
+			t.Errorf("%s: the state is written as other bytes", name)
+		}
+		if got := dump(mustRestore(t, want)); got != dump(m) {
+			t.Errorf("%s: restored\n%s\nwant\n%s", name, diff(got, dump(m)), diff(dump(m), got))
+		}
 	}
 }
 

@@ -106,7 +106,8 @@ func sameResult(a, b *Result) bool {
 		a.Fence == b.Fence && a.LeaseMs == b.LeaseMs && a.LeaseEndMs == b.LeaseEndMs &&
 		a.LeaseRemainingMs == b.LeaseRemainingMs && a.RetryAfterMs == b.RetryAfterMs &&
 		a.Fingerprint == b.Fingerprint && sameRecord(&a.Record, &b.Record) && a.ExpiresAtMs == b.ExpiresAtMs &&
-		a.Limit == b.Limit && a.ResetAtMs == b.ResetAtMs && sameValueAt(a.Tenant, b.Tenant) && sameValueAt(a.Key, b.Key)
+		a.Limit == b.Limit && a.ResetAtMs == b.ResetAtMs && sameValueAt(a.Tenant, b.Tenant) && sameValueAt(a.Key, b.Key) &&
+		sameValueAt(a.Member, b.Member)
 }
 
 func sameView(a, b *View) bool {
@@ -170,7 +171,17 @@ func change(v reflect.Value) {
 // dump writes out the whole state, so that two machines can be compared.
 func dump(m *Machine) string {
 	d := m.Directory()
-	return fmt.Sprintf("%s\n%+v %q %x", dumpRecords(m), m.progress, d.ClusterID, d.KeyHashSecret)
+	return fmt.Sprintf("%s\n%s%+v %q %x level %d %q", dumpRecords(m), dumpMembers(d.Members()), m.progress, d.ClusterID,
+		d.KeyHashSecret, d.FeatureLevel, d.FeatureVersion)
+}
+
+// dumpMembers writes out members in their order.
+func dumpMembers(members []*Member) string {
+	var b strings.Builder
+	for _, x := range members {
+		fmt.Fprintf(&b, "member %+v\n", *x)
+	}
+	return b.String()
 }
 
 // dumpRecords writes out what can be observed of records, tenants, keys and usage, sorted. What has expired is left

@@ -49,6 +49,7 @@ func newTrial(hashMask uint64) *trial {
 			fence:   1 << 40,
 			records: make(map[RecordID]*modelRecord),
 			now:     historyStartMs,
+			level:   1,
 		},
 	}
 	tr.m.records.hashMask = hashMask
@@ -87,6 +88,9 @@ func (tr *trial) do(s step) error {
 	if want := tr.model.apply(s.stampMs, s.cmd); !sameResult(&got, &want) {
 		return fmt.Errorf("result is\n%+v, want\n%+v", got, want)
 	}
+	if err := tr.compareMembers(s.cmd); err != nil {
+		return err
+	}
 	after := tr.viewsAt(tr.m.clockMs)
 	for i, id := range historyIDs {
 		if want := tr.model.view(id); !sameView(&after[i], &want) {
@@ -97,6 +101,21 @@ func (tr *trial) do(s step) error {
 		tr.tokens[c.ID] = append(tr.tokens[c.ID], got.Token)
 	}
 	return tr.watch.check(entryMs, tr.m.clockMs, s.cmd, got, before, after)
+}
+
+// compareMembers compares members and feature level after a command that may have changed them.
+func (tr *trial) compareMembers(cmd Command) error {
+	switch cmd.(type) {
+	case RaiseFeatureLevel, AdmitMember, RetireMember:
+	default:
+		return nil
+	}
+	d := tr.m.Directory()
+	got := fmt.Sprintf("%d %s\n%s", d.FeatureLevel, d.FeatureVersion, dumpMembers(d.Members()))
+	if want := tr.model.directory(); got != want {
+		return fmt.Errorf("members are\n%s, want\n%s", got, want)
+	}
+	return nil
 }
 
 // viewsAt returns what would be read of every key if nothing but the clock changed.
@@ -140,7 +159,7 @@ func (tr *trial) nextStamp(pick func(n int) int) int64 {
 func (tr *trial) nextCommand(pick func(n int) int, id RecordID) Command {
 	lease := []int64{1_000, 1_000, 5_000, 20_000, NeverMs}[pick(5)]
 	ttl := []int64{1, 900, 4_000, 30_000}[pick(4)]
-	switch kind := pick(24); {
+	switch kind := pick(27); {
 	case kind < 10:
 		return Claim{
 			ID: id, Owner: []string{"x", "y"}[pick(2)], Token: Token{byte(tr.index), byte(tr.index >> 8), 1},
@@ -165,9 +184,24 @@ func (tr *trial) nextCommand(pick func(n int) int, id RecordID) Command {
 		return first
 	case kind < 23:
 		return UpdateTenant{Tenant: id.Tenant, SetMonthlyClaims: true, MonthlyClaims: int64(pick(6))}
+	case kind < 26:
+		return nextMemberCommand(pick)
 	default:
 		unknown := RecordID{99, id.Scope, id.Key}
 		return Claim{ID: unknown, Owner: "x", Token: Token{1}, LeaseMs: lease, TTLMs: ttl}
+	}
+}
+
+// nextMemberCommand draws a command about one of three nodes with two disks each, or the feature level.
+func nextMemberCommand(pick func(n int) int) Command {
+	node := []string{"n1", "n2", "n3"}[pick(3)]
+	switch kind := pick(9); {
+	case kind < 6:
+		return AdmitMember{NodeID: node, DiskID: []string{"", "", "d", "d", "e"}[pick(5)], NonVoter: pick(2) == 0}
+	case kind < 7:
+		return RetireMember{NodeID: node}
+	default:
+		return RaiseFeatureLevel{Level: uint32(1 + pick(FeatureLevel)), Version: []string{"v1", "v2"}[pick(2)]}
 	}
 }
 
@@ -215,7 +249,7 @@ func TestRandomHistories(t *testing.T) {
 					reached[outcome] += count
 				}
 			}
-			for outcome := OK; outcome <= NotFound; outcome++ {
+			for outcome := OK; outcome <= Conflict; outcome++ {
 				if reached[outcome] < 100 && outcome != KeyCreated && outcome != TenantCreated {
 					t.Errorf("outcome %d was reached %d times only", outcome, reached[outcome])
 				}

@@ -13,6 +13,10 @@ const (
 	// A tenant's revoked keys are listed until their places are needed.
 	MaxTenants       = 10_000
 	MaxKeysPerTenant = 100
+	// MaxMembers bounds the members that are not retired.
+	MaxMembers = 64
+	// MaxRetiredMembers is how many retired members are remembered. The one that was retired first is forgotten first.
+	MaxRetiredMembers = 1_024
 )
 
 // Config is what a Machine needs from its surroundings.
@@ -37,7 +41,7 @@ type progress struct {
 	clockMs int64 // the committed clock: the largest stamp applied
 	index   uint64
 	term    uint64
-	epoch   uint64 // raised when a cluster is restored or recovered, so that fences never repeat
+	epoch   uint64 // see RaiseEpoch
 	grants  uint64 // in this epoch
 	digest  uint64
 }
@@ -53,10 +57,13 @@ func New(cfg Config) *Machine {
 }
 
 // Apply applies one log entry and returns a result for each of its commands. An error means that the entry could not
-// be read, by damage (ErrMalformed) or age of this build (ErrUnsupported); then nothing of it was applied, and the
-// caller must not go on to the next one.
+// be read, by damage (ErrMalformed) or age of this build (ErrUnsupported), or raises the feature level above this
+// build's (ErrUnsupported); then nothing of it was applied, and the caller must not go on to the next one.
 func (m *Machine) Apply(index, term uint64, data []byte) (Entry, []Result, error) {
 	e, err := DecodeEntry(data)
+	if err == nil {
+		err = checkFeatureLevels(e.Commands)
+	}
 	if err != nil {
 		return Entry{}, nil, fmt.Errorf("log entry %d of term %d: %w", index, term, err)
 	}
@@ -87,6 +94,12 @@ func (m *Machine) apply(cmd Command) Result {
 		return m.init(c)
 	case Establish:
 		return m.establish(c)
+	case RaiseFeatureLevel:
+		return m.raiseFeatureLevel(c)
+	case AdmitMember:
+		return m.admitMember(c)
+	case RetireMember:
+		return m.retireMember(c)
 	case CreateTenant:
 		return m.createTenant(c)
 	case UpdateTenant:
@@ -163,7 +176,7 @@ func (m *Machine) ClockMs() int64 { return m.clockMs }
 // applied the same entries have the same digest; if they differ at the same index, one of them is damaged.
 func (m *Machine) Digest() uint64 { return m.digest }
 
-// Directory returns the tenants and keys. The Directory may be kept and read beside Apply.
+// Directory returns tenants, keys and members. The Directory may be kept and read beside Apply.
 func (m *Machine) Directory() *Directory { return m.directory }
 
 // Locks is the number of locks kept, lapsed ones included.

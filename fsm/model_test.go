@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"time"
 )
@@ -14,6 +15,10 @@ type model struct {
 	tenants map[TenantID]*Tenant
 	used    map[TenantID]map[string]int64 // grants by month, "2026-11"
 	records map[RecordID]*modelRecord
+	// members in order of admission, retired in order of retirement
+	members, retired []Member
+	level            uint32
+	version          string
 }
 
 // modelRecord is a lock, or the record that took its place. An endless lease ends at math.MaxInt64.
@@ -106,8 +111,76 @@ func (o *model) apply(stamp int64, cmd Command) Result {
 		o.tenants[c.Tenant].MonthlyClaims = c.MonthlyClaims
 		updated := *o.tenants[c.Tenant]
 		return Result{Outcome: OK, Tenant: &updated}
+	case RaiseFeatureLevel:
+		if c.Level > o.level {
+			o.level, o.version = c.Level, c.Version
+		}
+		return Result{Outcome: OK}
+	case AdmitMember:
+		return o.admit(c)
+	case RetireMember:
+		return o.retire(c)
 	}
 	panic("the model does not know this command")
+}
+
+func (o *model) admit(c AdmitMember) Result {
+	for _, gone := range o.retired {
+		if gone.NodeID == c.NodeID {
+			return Result{Outcome: Conflict, Member: &gone}
+		}
+	}
+	for i, x := range o.members {
+		switch {
+		case x.NodeID != c.NodeID:
+			continue
+		case x.DiskID == "" || c.DiskID == x.DiskID:
+			x.DiskID = c.DiskID
+		case c.DiskID != "":
+			return Result{Outcome: Conflict, Member: &x}
+		}
+		x.NonVoter = c.NonVoter
+		o.members[i] = x
+		return Result{Outcome: OK, Existed: true, Member: &x}
+	}
+	if len(o.members) == 64 {
+		return Result{Outcome: LimitReached, Limit: 64}
+	}
+	x := Member{NodeID: c.NodeID, DiskID: c.DiskID, NonVoter: c.NonVoter, AdmittedAtMs: o.now}
+	o.members = append(o.members, x)
+	return Result{Outcome: OK, Member: &x}
+}
+
+func (o *model) retire(c RetireMember) Result {
+	for _, gone := range o.retired {
+		if gone.NodeID == c.NodeID {
+			return Result{Outcome: OK, Member: &gone}
+		}
+	}
+	gone, existed := Member{NodeID: c.NodeID}, false
+	for i, x := range o.members {
+		if x.NodeID == c.NodeID {
+			gone, existed = x, true
+			o.members = append(o.members[:i:i], o.members[i+1:]...)
+			break
+		}
+	}
+	gone.RetiredAtMs = o.now
+	if o.retired = append(o.retired, gone); len(o.retired) > 1024 {
+		o.retired = o.retired[1:]
+	}
+	return Result{Outcome: OK, Existed: existed, Member: &gone}
+}
+
+// directory writes out level and members as dumpMembers does.
+func (o *model) directory() string {
+	var all []*Member
+	for _, list := range [][]Member{o.members, o.retired} {
+		for i := range list {
+			all = append(all, &list[i])
+		}
+	}
+	return fmt.Sprintf("%d %s\n%s", o.level, o.version, dumpMembers(all))
 }
 
 func (o *model) claim(c Claim) Result {

@@ -1,15 +1,6 @@
 package fsm
 
-import (
-	"bytes"
-)
-
-// grantBits is the width of the grant counter within a fence; the epoch stands above it. Together they stay below
-// 2^53, so that a fence is exact wherever JSON numbers are read as doubles.
-const (
-	grantBits = 40
-	maxEpoch  = 1<<(53-grantBits) - 1
-)
+import "bytes"
 
 // claim decides a POST: the only way to a lock.
 func (m *Machine) claim(c Claim) Result {
@@ -68,14 +59,6 @@ func leaseEnd(nowMs, leaseMs int64) int64 {
 		return NeverMs
 	}
 	return nowMs + leaseMs
-}
-
-func (m *Machine) nextFence() uint64 {
-	m.grants++
-	if m.grants == 1<<grantBits {
-		m.epoch, m.grants = m.epoch+1, 1
-	}
-	return m.epoch<<grantBits | m.grants
 }
 
 func (m *Machine) granted(l *lock) Result {

@@ -4,7 +4,8 @@ package fsm
 type Outcome uint8
 
 const (
-	// OK: done, with nothing more to tell (Init, Establish, Release, UpdateTenant, RevokeKey).
+	// OK: done, with nothing more to tell (Init, Establish, Release, UpdateTenant, RevokeKey and the commands about
+	// feature level and members). Member is set by the latter; Existed tells whether the id was a member's.
 	OK Outcome = iota + 1
 	// Granted: the caller holds the lock. Token, Fence, LeaseMs, Fingerprint are set; Reentered tells a repeated answer.
 	Granted
@@ -31,9 +32,9 @@ const (
 	KeyCreated
 	// NotFound: the tenant or key that was named does not exist.
 	NotFound
-	// Conflict: the slug or identifier is taken.
+	// Conflict: the slug or identifier is taken. AdmitMember sets Member to whom it meets: retired, or on another disk.
 	Conflict
-	// LimitReached: a bounded collection (tenants, keys of a tenant) is full.
+	// LimitReached: a bounded collection (tenants, keys of a tenant, members) is full.
 	LimitReached
 )
 
@@ -68,6 +69,7 @@ type Result struct {
 
 	Tenant *Tenant
 	Key    *APIKey
+	Member *Member
 }
 
 // Record is a completed record. Its byte slices alias the machine's append-only storage: read them, never write them.

@@ -2,31 +2,9 @@ package fsm
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
-	"math"
 
 	"github.com/syllecta/syllecta/snapshot"
-)
-
-// The sections of a snapshot. Numbers are never reused; those from SectionForeign on belong to the machine's owner.
-const (
-	sectionState snapshot.SectionID = iota + 1
-	sectionTenants
-	sectionKeys
-	sectionUsage
-	sectionLocks
-	sectionRecords
-
-	// SectionForeign is the first section number that Restore passes over.
-	SectionForeign snapshot.SectionID = 64
-
-	sectionVersion = 1
-
-	// maxInstantMs bounds the instants of locks and records in a snapshot, so that none overflows. It lies far beyond
-	// MaxStampMs and everything that leases, graces and lifetimes may add to it.
-	maxInstantMs = 1 << 53
 )
 
 // Snapshot is the state at one log index. It shares the machine's immutable parts, so taking one costs as much as
@@ -74,6 +52,13 @@ func (m *Machine) Snapshot() *Snapshot {
 // Index is the log index of the last entry in the snapshot.
 func (s *Snapshot) Index() uint64 { return s.index }
 
+// Summary describes the snapshot. Records and RecordBytes are not counted here and are 0.
+func (s *Snapshot) Summary() Summary {
+	sum := summarize(s.progress, s.directory)
+	sum.Locks = len(s.locks)
+	return sum
+}
+
 // Write writes the snapshot's sections to w, which it does not close.
 func (s *Snapshot) Write(w *snapshot.Writer) error {
 	for _, section := range []struct {
@@ -86,8 +71,13 @@ func (s *Snapshot) Write(w *snapshot.Writer) error {
 		{sectionUsage, s.writeUsage},
 		{sectionLocks, s.writeLocks},
 		{sectionRecords, s.writeRecords},
+		{sectionMembers, s.writeMembers},
 	} {
-		if err := w.Begin(section.id, sectionVersion); err != nil {
+		version := s.directory.form()
+		if section.id > version.lastSection() {
+			break
+		}
+		if err := w.Begin(section.id, version.of(section.id)); err != nil {
 			return fmt.Errorf("begin section %d: %w", section.id, err)
 		}
 		if err := section.write(w); err != nil {
@@ -98,22 +88,12 @@ func (s *Snapshot) Write(w *snapshot.Writer) error {
 }
 
 func (s *Snapshot) writeState(w *snapshot.Writer) error {
-	b := binary.AppendVarint(nil, s.clockMs)
-	for _, v := range []uint64{s.index, s.term, s.epoch, s.grants, s.digest} {
-		b = binary.AppendUvarint(b, v)
-	}
-	b = appendString(b, s.directory.ClusterID)
-	return w.Append(append(b, s.directory.KeyHashSecret[:]...))
+	return w.Append(encodeState(s.progress, s.directory))
 }
 
 func (s *Snapshot) writeTenants(w *snapshot.Writer) error {
 	for _, t := range s.directory.tenants {
-		b := binary.AppendUvarint(nil, uint64(t.ID))
-		b = appendString(b, t.PublicID)
-		b = appendString(b, t.Slug)
-		b = appendString(b, t.Name)
-		b = binary.AppendVarint(b, t.MonthlyClaims)
-		if err := w.Append(binary.AppendVarint(b, t.CreatedAtMs)); err != nil {
+		if err := w.Append(encodeTenant(t)); err != nil {
 			return err
 		}
 	}
@@ -123,13 +103,7 @@ func (s *Snapshot) writeTenants(w *snapshot.Writer) error {
 func (s *Snapshot) writeKeys(w *snapshot.Writer) error {
 	for _, t := range s.directory.tenants {
 		for _, k := range s.directory.byTen[t.ID] {
-			b := binary.AppendUvarint(nil, uint64(k.Tenant))
-			b = appendString(b, k.PublicID)
-			b = appendString(b, k.Name)
-			b = append(b, k.Hash[:]...)
-			b = appendString(b, k.Hint)
-			b = binary.AppendVarint(b, k.CreatedAtMs)
-			if err := w.Append(binary.AppendVarint(b, k.RevokedAtMs)); err != nil {
+			if err := w.Append(encodeKey(k)); err != nil {
 				return err
 			}
 		}
@@ -139,9 +113,7 @@ func (s *Snapshot) writeKeys(w *snapshot.Writer) error {
 
 func (s *Snapshot) writeUsage(w *snapshot.Writer) error {
 	for i, u := range s.usage {
-		b := binary.AppendUvarint(nil, uint64(i+1))
-		b = binary.AppendVarint(b, int64(u.month))
-		if err := w.Append(binary.AppendVarint(b, u.claims)); err != nil {
+		if err := w.Append(encodeUsage(TenantID(i+1), u)); err != nil {
 			return err
 		}
 	}
@@ -150,15 +122,16 @@ func (s *Snapshot) writeUsage(w *snapshot.Writer) error {
 
 func (s *Snapshot) writeLocks(w *snapshot.Writer) error {
 	for _, l := range s.locks {
-		b := appendString(nil, l.key)
-		b = append(b, l.token[:]...)
-		b = binary.AppendUvarint(b, l.fence)
-		b = appendString(b, l.owner)
-		b = appendString(b, l.fingerprint)
-		for _, v := range []int64{l.leaseMs, l.leaseEndMs, l.createdAtMs, l.ttlMs} {
-			b = binary.AppendVarint(b, v)
+		if err := w.Append(encodeLock(l)); err != nil {
+			return err
 		}
-		if err := w.Append(b); err != nil {
+	}
+	return nil
+}
+
+func (s *Snapshot) writeMembers(w *snapshot.Writer) error {
+	for _, x := range s.directory.Members() {
+		if err := w.Append(encodeMember(x)); err != nil {
 			return err
 		}
 	}
@@ -191,153 +164,6 @@ func (s *Snapshot) writeChunk(w *snapshot.Writer, c chunkSnapshot, dead map[posi
 			}
 		}
 		offset += len(r)
-	}
-	return nil
-}
-
-// Restore reads a machine from a snapshot. It builds a new one and returns it only when the snapshot was read and
-// verified to its end, so a bad snapshot never replaces anything.
-func Restore(cfg Config, r *snapshot.Reader) (*Machine, error) {
-	m := New(cfg)
-	sections := 0
-	for {
-		section, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("restore: %w", err)
-		}
-		if section.ID >= SectionForeign {
-			continue
-		}
-		sections++
-		if err := m.restoreSection(section, r); err != nil {
-			return nil, fmt.Errorf("restore section %d: %w", section.ID, err)
-		}
-	}
-	if sections != int(sectionRecords) {
-		return nil, fmt.Errorf("restore: %w: %d sections instead of %d", ErrMalformed, sections, sectionRecords)
-	}
-	return m, nil
-}
-
-func (m *Machine) restoreSection(section snapshot.Section, r *snapshot.Reader) error {
-	read := map[snapshot.SectionID]func(*decoder) error{
-		sectionState:   m.readState,
-		sectionTenants: m.readTenant,
-		sectionKeys:    m.readKey,
-		sectionUsage:   m.readUsage,
-		sectionLocks:   m.readLock,
-		sectionRecords: m.readRecord,
-	}[section.ID]
-	if read == nil || section.Version != sectionVersion {
-		return fmt.Errorf("%w: version %d", ErrUnsupported, section.Version)
-	}
-	for {
-		b, err := r.Record()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := read(&decoder{b: b}); err != nil {
-			return err
-		}
-	}
-}
-
-func (m *Machine) readState(d *decoder) error {
-	m.clockMs = d.integer(0, MaxStampMs, "clock")
-	for _, v := range []*uint64{&m.index, &m.term, &m.epoch, &m.grants, &m.digest} {
-		*v = d.uvarint("state")
-	}
-	if m.epoch < 1 || m.epoch > maxEpoch || m.grants >= 1<<grantBits {
-		d.fail("epoch or grants")
-	}
-	m.directory.ClusterID = d.string(0, MaxNameBytes, "cluster id")
-	m.directory.KeyHashSecret = d.hash()
-	return d.finish()
-}
-
-func (m *Machine) readTenant(d *decoder) error {
-	t := &Tenant{
-		ID:            d.tenant(),
-		PublicID:      d.string(1, MaxNameBytes, "tenant id"),
-		Slug:          d.string(1, MaxSlugBytes, "slug"),
-		Name:          d.string(0, MaxNameBytes, "name"),
-		MonthlyClaims: d.integer(0, math.MaxInt64, "monthly claims"),
-		CreatedAtMs:   d.integer(0, math.MaxInt64, "created"),
-	}
-	if d.err == nil && int(t.ID) != len(m.directory.tenants)+1 {
-		d.fail("tenant out of order")
-	}
-	if err := d.finish(); err != nil {
-		return err
-	}
-	m.directory.setTenant(t)
-	return nil
-}
-
-func (m *Machine) readKey(d *decoder) error {
-	k := &APIKey{
-		Tenant:      d.tenant(),
-		PublicID:    d.string(1, MaxNameBytes, "key id"),
-		Name:        d.string(0, MaxNameBytes, "name"),
-		Hash:        d.hash(),
-		Hint:        d.string(0, MaxNameBytes, "hint"),
-		CreatedAtMs: d.integer(0, math.MaxInt64, "created"),
-		RevokedAtMs: d.integer(0, math.MaxInt64, "revoked"),
-	}
-	if err := d.finish(); err != nil {
-		return err
-	}
-	m.directory.setKey(k)
-	return nil
-}
-
-func (m *Machine) readUsage(d *decoder) error {
-	tenant := d.tenant()
-	month := Month(d.integer(0, math.MaxInt32, "month"))
-	claims := d.integer(0, math.MaxInt64, "claims")
-	if err := d.finish(); err != nil {
-		return err
-	}
-	m.usage.set(tenant, month, claims)
-	return nil
-}
-
-func (m *Machine) readLock(d *decoder) error {
-	l := &lock{
-		key:         d.string(6, 5+MaxScopeBytes+MaxKeyBytes, "lock key"),
-		token:       d.token(),
-		fence:       d.uvarint("fence"),
-		owner:       d.string(1, MaxOwnerBytes+OwnerPrefixBytes, "owner"),
-		fingerprint: d.string(0, MaxFingerprintBytes, "fingerprint"),
-		leaseMs:     d.lease(),
-		leaseEndMs:  d.integer(0, maxInstantMs, "lease end"),
-		createdAtMs: d.integer(0, maxInstantMs, "created"),
-		ttlMs:       d.integer(1, MaxTTLMs, "ttl"),
-	}
-	if _, ok := splitStoreKey(l.key); !ok {
-		d.fail("lock key")
-	}
-	if err := d.finish(); err != nil {
-		return err
-	}
-	m.locks.put(l, m.clockMs)
-	return nil
-}
-
-func (m *Machine) readRecord(d *decoder) error {
-	r := slabRecord(d.b)
-	if !r.valid() {
-		return fmt.Errorf("%w: record", ErrMalformed)
-	}
-	m.keyBuf = r.appendStoreKey(m.keyBuf[:0])
-	if replaced := m.records.putEncoded(r, m.keyBuf, m.clockMs); replaced {
-		return fmt.Errorf("%w: record twice", ErrMalformed)
 	}
 	return nil
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // furnished returns a machine with something of everything: tenants, keys, usage, live, lapsed, expired and endless
-// locks, records, deleted and expired ones.
+// locks, records, deleted and expired ones; all of feature level 1. It is also what a golden file holds, so it does not
+// change.
 func furnished(tb testing.TB) *journal {
 	j := newJournal(tb)
 	j.apply(noon2026, Init{ClusterID: "clu_1", KeyHashSecret: [32]byte{9}})
@@ -43,9 +44,24 @@ func furnished(tb testing.TB) *journal {
 	return j
 }
 
+// peopled is furnished with what feature level 2 added: members of all kinds. A golden file holds it too.
+func peopled(tb testing.TB) *journal {
+	j := furnished(tb)
+	j.apply(0, RaiseFeatureLevel{Level: 2, Version: "v0.2.0"})
+	j.apply(0, RetireMember{NodeID: "stranger"})
+	j.apply(0, AdmitMember{NodeID: "n2", DiskID: "disk 2"})
+	j.apply(0, AdmitMember{NodeID: "n1", DiskID: "disk 1"})
+	j.apply(j.m.ClockMs()+7, AdmitMember{NodeID: "n3", NonVoter: true})
+	j.apply(0, AdmitMember{NodeID: "n4", DiskID: "disk 4"})
+	j.apply(j.m.ClockMs()+7, RetireMember{NodeID: "n2"})
+	return j
+}
+
 func TestSnapshotRoundTrip(t *testing.T) {
 	t.Parallel()
-	machines := map[string]*Machine{"empty": New(testConfig()), "furnished": furnished(t).m}
+	machines := map[string]*Machine{
+		"empty": New(testConfig()), "furnished": furnished(t).m, "peopled": peopled(t).m,
+	}
 	for name, m := range machines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +95,7 @@ func TestRestoreSkipsForeignSections(t *testing.T) {
 
 func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
-	good := sectionsOf(t, furnished(t).m)
+	good := sectionsOf(t, peopled(t).m)
 	tests := []struct {
 		name   string
 		change func(s []rawSection) []rawSection
@@ -87,10 +103,77 @@ func TestRestoreRefuses(t *testing.T) {
 	}{
 		{"no sections", func([]rawSection) []rawSection { return nil }, ErrMalformed},
 		{"a section missing", func(s []rawSection) []rawSection { return s[1:] }, ErrMalformed},
-		{"the last section missing", func(s []rawSection) []rawSection { return s[:5] }, ErrMalformed},
-		{"an unknown section", func(s []rawSection) []rawSection { return append(s, rawSection{7, 1, nil}) }, ErrUnsupported},
+		{"the last section missing", func(s []rawSection) []rawSection { return s[:6] }, ErrMalformed},
+		{"a section before the state", func(s []rawSection) []rawSection { s[0], s[1] = s[1], s[0]; return s }, ErrMalformed},
+		{"a section too late", func(s []rawSection) []rawSection { s[2], s[3] = s[3], s[2]; return s }, ErrMalformed},
+		{"a section of members in form 1", func(s []rawSection) []rawSection {
+			return append(sectionsOf(t, furnished(t).m), s[6])
+		}, ErrMalformed},
+		{"an unknown section", func(s []rawSection) []rawSection { return append(s, rawSection{8, 1, nil}) }, ErrUnsupported},
+		{"the last unknown section", func(s []rawSection) []rawSection {
+			return append(s, rawSection{SectionForeign - 1, 1, nil})
+		}, ErrUnsupported},
 		{"section 0", func(s []rawSection) []rawSection { return append(s, rawSection{0, 1, nil}) }, ErrUnsupported},
 		{"a newer section", func(s []rawSection) []rawSection { s[4].version = 2; return s }, ErrUnsupported},
+		{"a newer state", func(s []rawSection) []rawSection { s[0].version = 3; return s }, ErrUnsupported},
+		{"newer members", func(s []rawSection) []rawSection { s[6].version = 2; return s }, ErrUnsupported},
+		{"a section of version 0", func(s []rawSection) []rawSection { s[6].version = 0; return s }, ErrUnsupported},
+		{"a state of form 2 said to be of form 1", func(s []rawSection) []rawSection {
+			s[0].version = 1
+			return s
+		}, ErrMalformed},
+		{"no state", func(s []rawSection) []rawSection { s[0].records = nil; return s }, ErrMalformed},
+		{"a state twice", twice(0), ErrMalformed},
+		{"a key twice", twice(2), ErrMalformed},
+		{"usage twice", twice(3), ErrMalformed},
+		{"a lock twice", twice(4), ErrMalformed},
+		{"a member twice", twice(6), ErrMalformed},
+		{"a retired member before others", func(s []rawSection) []rawSection {
+			slices.Reverse(s[6].records)
+			return s
+		}, ErrMalformed},
+		{"a member too many", func(s []rawSection) []rawSection {
+			s[6].records = nil
+			for i := range MaxMembers + 1 {
+				s[6].records = append(s[6].records, encodeMember(&Member{NodeID: fmt.Sprint(i)}))
+			}
+			return s
+		}, ErrMalformed},
+		{"a retired member too many", func(s []rawSection) []rawSection {
+			for i := range MaxRetiredMembers {
+				s[6].records = append(s[6].records, encodeMember(&Member{NodeID: fmt.Sprint(i), RetiredAtMs: 1}))
+			}
+			return s
+		}, ErrMalformed},
+		{"a key of no tenant", func(s []rawSection) []rawSection {
+			s[2].records = append(s[2].records, encodeKey(&APIKey{Tenant: 3, PublicID: "key"}))
+			return s
+		}, ErrMalformed},
+		{"two keys of one hash", func(s []rawSection) []rawSection {
+			s[2].records = append(s[2].records, encodeKey(&APIKey{Tenant: 1, PublicID: "key_3", Hash: [32]byte{1}}))
+			return s
+		}, ErrMalformed},
+		{"a key too many", func(s []rawSection) []rawSection {
+			for i := range MaxKeysPerTenant {
+				k := APIKey{Tenant: 1, PublicID: fmt.Sprint(i), Hash: [32]byte{byte(i), 7}}
+				s[2].records = append(s[2].records, encodeKey(&k))
+			}
+			return s
+		}, ErrMalformed},
+		{"two tenants of one name", func(s []rawSection) []rawSection {
+			s[1].records = append(s[1].records, encodeTenant(&Tenant{ID: 3, PublicID: "ten_3", Slug: "acme"}))
+			return s
+		}, ErrMalformed},
+		{"usage of no tenant", func(s []rawSection) []rawSection {
+			s[3].records = append(s[3].records, encodeUsage(3, usage{}))
+			return s
+		}, ErrMalformed},
+		{"feature version of level 1", func(s []rawSection) []rawSection {
+			d := newDirectory()
+			d.FeatureVersion, d.members = "v1", []*Member{{NodeID: "n"}}
+			s[0].records = [][]byte{encodeState(progress{epoch: 1, grants: 1 << 39}, d)}
+			return s
+		}, ErrMalformed},
 		{"tenants in another order", func(s []rawSection) []rawSection {
 			slices.Reverse(s[1].records)
 			return s
@@ -132,18 +215,33 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m, err := restore(assembled(t, tt.change(copyOf(good))))
+			file := assembled(t, tt.change(copyOf(good)))
+			m, err := restore(file)
 			if !errors.Is(err, tt.want) || m != nil {
 				t.Errorf("restore: %v, %v, want %v", m != nil, err, tt.want)
 			}
+			if unbounded := strings.HasPrefix(tt.name, "a record twice") || tt.name == "a lock twice"; unbounded {
+				return
+			}
+			if s, err := inspect(file); !errors.Is(err, tt.want) || s != (Summary{}) {
+				t.Errorf("inspect: %+v, %v, want %v", s, err, tt.want)
+			}
 		})
+	}
+}
+
+// twice doubles the first record of a section.
+func twice(i int) func(s []rawSection) []rawSection {
+	return func(s []rawSection) []rawSection {
+		s[i].records = append(s[i].records, s[i].records[0])
+		return s
 	}
 }
 
 // A damaged file gives an error, never a machine.
 func TestRestoreRefusesDamage(t *testing.T) {
 	t.Parallel()
-	file := written(t, furnished(t).m.Snapshot())
+	file := written(t, peopled(t).m.Snapshot())
 	for i := range file {
 		damaged := bytes.Clone(file)
 		damaged[i] ^= 0x10
@@ -159,7 +257,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 // A snapshot is the state at its capture, whatever is applied while it is being written.
 func TestSnapshotBesideApply(t *testing.T) {
 	t.Parallel()
-	j := furnished(t)
+	j := peopled(t)
 	for round := range 8 {
 		for i := range 300 {
 			j.apply(j.m.ClockMs()+int64(i%3), turmoil(round, i))
@@ -181,7 +279,7 @@ func TestSnapshotBesideApply(t *testing.T) {
 // turmoil returns commands that change every part of the state.
 func turmoil(round, i int) Command {
 	id := RecordID{TenantID(1 + i%2), "scope", fmt.Sprint("key ", i%50)}
-	switch i % 9 {
+	switch i % 11 {
 	case 0, 1, 2:
 		return Claim{ID: id, Owner: "o", Token: tok(byte(i)), LeaseMs: MinLeaseMs, TTLMs: 3_000}
 	case 3, 4:
@@ -193,6 +291,10 @@ func turmoil(round, i int) Command {
 		return Establish{GraceMs: 10}
 	case 7:
 		return CreateTenant{PublicID: fmt.Sprint("ten ", round, " ", i), Slug: fmt.Sprint(round, "-", i)}
+	case 8:
+		return AdmitMember{NodeID: fmt.Sprint("n", i%70), NonVoter: round%2 == 0}
+	case 9:
+		return RetireMember{NodeID: fmt.Sprint("n", i%90)}
 	default:
 		return CreateKey{Tenant: 1, PublicID: fmt.Sprint(round, " ", i), Hash: [32]byte{byte(round), byte(i), byte(i >> 8)}}
 	}
@@ -281,9 +383,9 @@ func assembled(tb testing.TB, sections []rawSection) []byte {
 	return file.Bytes()
 }
 
-// The fuzzer's input is a list of records: section, length, bytes.
+// The fuzzer's input is the form and a list of records: section, length, bytes.
 func flatten(sections []rawSection) []byte {
-	var b []byte
+	b := []byte{byte(sections[0].version)}
 	for _, s := range sections {
 		for _, record := range s.records {
 			b = append(b, byte(s.id))
@@ -294,11 +396,17 @@ func flatten(sections []rawSection) []byte {
 	return b
 }
 
-// unflatten is the inverse of flatten, for any input. It makes all six sections, in order.
+// unflatten is the inverse of flatten, for any input. It makes all sections of a form, in order.
 func unflatten(b []byte) []rawSection {
-	sections := make([]rawSection, sectionRecords)
+	f := form2
+	if len(b) > 0 {
+		f = form1 + form(b[0]+1)%2
+		b = b[1:]
+	}
+	sections := make([]rawSection, f.lastSection())
 	for i := range sections {
-		sections[i] = rawSection{id: snapshot.SectionID(i + 1), version: sectionVersion}
+		id := snapshot.SectionID(i + 1)
+		sections[i] = rawSection{id: id, version: f.of(id)}
 	}
 	for len(b) >= 3 {
 		i := int(b[0]) % len(sections)
@@ -316,27 +424,34 @@ func unflatten(b []byte) []rawSection {
 // the same after another snapshot and restore, and removing what has expired changes none of it.
 func FuzzRestore(f *testing.F) {
 	f.Add(flatten(sectionsOf(f, furnished(f).m)))
+	f.Add(flatten(sectionsOf(f, peopled(f).m)))
 	f.Add(flatten(sectionsOf(f, New(testConfig()))))
 	f.Add([]byte{})
-	twice := sectionsOf(f, furnished(f).m)
-	for i := range twice {
-		twice[i].records = append(twice[i].records, twice[i].records...)
+	doubled := sectionsOf(f, peopled(f).m)
+	for i := range doubled {
+		doubled[i].records = append(doubled[i].records, doubled[i].records...)
 	}
-	f.Add(flatten(twice))
-	for i := range twice[5].records {
-		twice[5].records[i] = bytes.Clone(twice[5].records[i])
-		twice[5].records[i][13] += byte(10 * i) // the same key at different times
+	f.Add(flatten(doubled))
+	for i := range doubled[5].records {
+		doubled[5].records[i] = bytes.Clone(doubled[5].records[i])
+		doubled[5].records[i][13] += byte(10 * i) // the same key at different times
 	}
-	twice[1].records = twice[1].records[:2]
-	f.Add(flatten(twice))
+	doubled[1].records = doubled[1].records[:2]
+	f.Add(flatten(doubled))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := restore(assembled(t, unflatten(b)))
+		file := assembled(t, unflatten(b))
+		m, err := restore(file)
+		summary, inspectErr := inspect(file)
 		if err != nil {
 			if m != nil {
 				t.Fatal("a machine beside an error")
 			}
 			return
 		}
+		if inspectErr != nil || summary.Locks != m.Locks() || summary.Records != m.Records() {
+			t.Fatalf("inspect: %+v, %v; restored %d locks, %d records", summary, inspectErr, m.Locks(), m.Records())
+		}
+		checkRebase(t, file, m)
 		want := dump(m)
 		if got := dump(mustRestore(t, written(t, m.Snapshot()))); got != want {
 			t.Fatalf("restored once:\n%s\ntwice:\n%s", diff(want, got), diff(got, want))
@@ -372,6 +487,8 @@ func TestRestoreRefusesNumbersOutOfBounds(t *testing.T) {
 		{"least epoch", func(m *Machine) { m.epoch = 1 }, func(m *Machine) { m.epoch = 0 }},
 		{"epoch", func(m *Machine) { m.epoch = 1<<13 - 1 }, func(m *Machine) { m.epoch = 1 << 13 }},
 		{"grants", func(m *Machine) { m.grants = 1<<40 - 1 }, func(m *Machine) { m.grants = 1 << 40 }},
+		{"fence", func(m *Machine) { lockOf(m).fence = m.lastFence() },
+			func(m *Machine) { lockOf(m).fence = m.lastFence() + 1 }},
 		{"lease end", func(m *Machine) { lockOf(m).leaseEndMs = maxInstantMs },
 			func(m *Machine) { lockOf(m).leaseEndMs = maxInstantMs + 1 }},
 		{"lock created", func(m *Machine) { lockOf(m).createdAtMs = maxInstantMs },
@@ -407,4 +524,25 @@ func restoredAfter(t *testing.T, change func(m *Machine)) error {
 	change(j.m)
 	_, err := restore(written(t, j.m.Snapshot()))
 	return err
+}
+
+// A clock that is ahead of all stamps stays where it is: what it has passed remains past.
+func TestRestoredClockDoesNotGoBack(t *testing.T) {
+	t.Parallel()
+	j := newJournal(t)
+	ahead := noon2026 + 50*ttlMs
+	lapsing, live := claimBy("a", tok(1)), claimBy("a", tok(2))
+	live.ID = recordID("live")
+	j.apply(ahead-leaseMs, lapsing)
+	j.apply(ahead, live)
+	j = &journal{tb: t, m: mustRestore(t, written(t, j.m.Snapshot()))}
+	j.advance(noon2026)
+	if j.m.ClockMs() != ahead {
+		t.Fatalf("the clock went from %d to %d", ahead, j.m.ClockMs())
+	}
+	lapsing.Owner, live.Owner = "b", "b"
+	wantResult(t, "lapsed", j.apply(noon2026, lapsing), granted(tok(1), 3, ahead+leaseMs))
+	wantResult(t, "live", j.apply(noon2026, live), inProgress(RetryDelayMs, leaseMs, ahead+leaseMs))
+	j.advance(ahead + leaseMs)
+	wantResult(t, "on again", j.apply(noon2026, live), granted(tok(2), 4, ahead+2*leaseMs))
 }

@@ -7,9 +7,10 @@ import (
 
 func newDirectory() *Directory {
 	return &Directory{
-		byName: make(map[string]*Tenant),
-		keys:   make(map[[32]byte]*APIKey),
-		byTen:  make(map[TenantID][]*APIKey),
+		FeatureLevel: 1,
+		byName:       make(map[string]*Tenant),
+		keys:         make(map[[32]byte]*APIKey),
+		byTen:        make(map[TenantID][]*APIKey),
 	}
 }
 
@@ -17,12 +18,16 @@ func newDirectory() *Directory {
 // and leaves the readers without a lock.
 func (d *Directory) clone() *Directory {
 	return &Directory{
-		ClusterID:     d.ClusterID,
-		KeyHashSecret: d.KeyHashSecret,
-		tenants:       slices.Clone(d.tenants),
-		byName:        maps.Clone(d.byName),
-		keys:          maps.Clone(d.keys),
-		byTen:         maps.Clone(d.byTen),
+		ClusterID:      d.ClusterID,
+		KeyHashSecret:  d.KeyHashSecret,
+		FeatureLevel:   d.FeatureLevel,
+		FeatureVersion: d.FeatureVersion,
+		tenants:        slices.Clone(d.tenants),
+		byName:         maps.Clone(d.byName),
+		keys:           maps.Clone(d.keys),
+		byTen:          maps.Clone(d.byTen),
+		members:        slices.Clone(d.members),
+		retired:        slices.Clone(d.retired),
 	}
 }
 

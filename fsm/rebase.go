@@ -1,0 +1,142 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/syllecta/syllecta/snapshot"
+)
+
+// Identity is what a cluster keeps when its records are replaced by those of a backup.
+type Identity struct {
+	ClusterID      string
+	Epoch          uint64
+	FeatureLevel   uint32
+	FeatureVersion string
+	Members        []*Member // as Directory.Members returns them
+}
+
+// Identity returns the cluster's identity as of the last entry applied.
+func (m *Machine) Identity() Identity {
+	d := m.directory
+	return Identity{
+		ClusterID:      d.ClusterID,
+		Epoch:          m.epoch,
+		FeatureLevel:   d.FeatureLevel,
+		FeatureVersion: d.FeatureVersion,
+		Members:        d.Members(),
+	}
+}
+
+// Rebase copies a snapshot from r into w as the state of the cluster to at (index, term), and returns what it wrote.
+//
+// Cluster id and members are those of the cluster. Tenants, keys and the secret they are hashed under, usage, locks,
+// records, clock and digest are the snapshot's. The epoch is above both, so that no fence of either repeats. The
+// feature level is the higher of both, as the records may need it. Foreign sections are dropped.
+//
+// It reads to the verified end in the bounded memory of Inspect, and refuses what Inspect refuses; also a cluster or a
+// snapshot without a cluster id, and epochs that are used up. It does not close w: after an error, w must not be closed
+// either, so that nobody can read what is there.
+func Rebase(w *snapshot.Writer, r *snapshot.Reader, to Identity, index, term uint64) (Summary, error) {
+	x := rebase{w: w, in: newCounter(), out: newCounter(), to: to, index: index, term: term}
+	if err := x.copySections(r); err != nil {
+		return Summary{}, fmt.Errorf("rebase: %w", err)
+	}
+	if err := x.writeMembers(); err != nil {
+		return Summary{}, fmt.Errorf("rebase: members: %w", err)
+	}
+	return x.summary(), nil
+}
+
+// rebase is one run of Rebase. What it changes goes through out as if it were read: nothing is written that would be
+// refused by those it is for.
+type rebase struct {
+	w           *snapshot.Writer
+	in, out     *counter
+	to          Identity
+	index, term uint64
+}
+
+func (x *rebase) copySections(r *snapshot.Reader) error {
+	return x.in.eachSection(r, func(section snapshot.Section) error {
+		switch section.ID {
+		case sectionState: // begun when its record shows which form it takes
+			return eachRecord(r, x.takeState)
+		case sectionMembers:
+			return eachRecord(r, func(b []byte) error { return x.in.read(sectionMembers, b) })
+		}
+		if err := x.w.Begin(section.ID, section.Version); err != nil {
+			return err
+		}
+		return eachRecord(r, func(b []byte) error {
+			if err := x.in.read(section.ID, b); err != nil {
+				return err
+			}
+			return x.w.Append(b)
+		})
+	})
+}
+
+// takeState reads the snapshot's state and writes the cluster's.
+func (x *rebase) takeState(b []byte) error {
+	if err := x.in.read(sectionState, b); err != nil {
+		return err
+	}
+	p, d := x.in.m.progress, x.in.m.directory.clone()
+	switch {
+	case d.ClusterID == "":
+		return fmt.Errorf("%w: it is of no cluster yet", ErrMalformed)
+	case x.to.ClusterID == "":
+		return errors.New("the cluster that it is for has no id yet")
+	}
+	p.index, p.term = x.index, x.term
+	p.epoch, p.grants = max(p.epoch, x.to.Epoch)+1, 0
+	if p.epoch > maxEpoch {
+		return fmt.Errorf("epoch %d: there is none above %d", p.epoch, maxEpoch)
+	}
+	d.ClusterID = x.to.ClusterID
+	if x.to.FeatureLevel >= d.FeatureLevel {
+		d.FeatureLevel, d.FeatureVersion = x.to.FeatureLevel, x.to.FeatureVersion
+	}
+	d.members = x.to.Members
+	return x.writeState(p, d)
+}
+
+func (x *rebase) writeState(p progress, d *Directory) error {
+	x.out.form = d.form()
+	b := encodeState(p, d)
+	if err := x.out.read(sectionState, b); err != nil {
+		return err
+	}
+	if err := x.w.Begin(sectionState, d.form().of(sectionState)); err != nil {
+		return err
+	}
+	return x.w.Append(b)
+}
+
+func (x *rebase) writeMembers() error {
+	if x.out.form == form1 {
+		return nil
+	}
+	if err := x.w.Begin(sectionMembers, x.out.form.of(sectionMembers)); err != nil {
+		return err
+	}
+	for _, member := range x.to.Members {
+		b := encodeMember(member)
+		if err := x.out.read(sectionMembers, b); err != nil {
+			return err
+		}
+		if err := x.w.Append(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summary is of what was written: the cluster's identity, the snapshot's contents.
+func (x *rebase) summary() Summary {
+	s, in := x.out.summary(), x.in.summary()
+	s.Tenants, s.Keys = in.Tenants, in.Keys
+	s.Locks, s.Records, s.RecordBytes = in.Locks, in.Records, in.RecordBytes
+	return s
+}

@@ -1,0 +1,276 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/syllecta/syllecta/snapshot"
+)
+
+// Restore reads a machine from a snapshot. It builds a new one and returns it only when the snapshot was read and
+// verified to its end, so a bad snapshot never replaces anything. Errors wrap ErrMalformed, ErrUnsupported (also for a
+// feature level above this build's) or those of package snapshot.
+func Restore(cfg Config, r *snapshot.Reader) (*Machine, error) {
+	m := New(cfg)
+	s := sectionReader{m: m, takeLock: m.takeLock, takeRecord: m.takeRecord}
+	if err := s.readAll(r); err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Machine) takeLock(l *lock) error {
+	if m.locks.get([]byte(l.key)) != nil {
+		return fmt.Errorf("%w: lock twice", ErrMalformed)
+	}
+	m.locks.put(l, m.clockMs)
+	return nil
+}
+
+func (m *Machine) takeRecord(r slabRecord) error {
+	m.keyBuf = r.appendStoreKey(m.keyBuf[:0])
+	if replaced := m.records.putEncoded(r, m.keyBuf, m.clockMs); replaced {
+		return fmt.Errorf("%w: record twice", ErrMalformed)
+	}
+	return nil
+}
+
+// sectionReader decodes the sections of a snapshot. What is bounded (state, tenants, keys, usage, members) goes into m;
+// locks and records, of which there may be any number, go to whoever reads.
+type sectionReader struct {
+	m          *Machine
+	takeLock   func(*lock) error
+	takeRecord func(slabRecord) error
+
+	form   form               // of the state section, once begun
+	states int                // records of the state section
+	last   snapshot.SectionID // the section that was begun last
+}
+
+// readAll reads a snapshot to its verified end.
+func (s *sectionReader) readAll(r *snapshot.Reader) error {
+	return s.eachSection(r, func(section snapshot.Section) error {
+		return eachRecord(r, func(b []byte) error { return s.read(section.ID, b) })
+	})
+}
+
+// eachSection calls visit for every section but foreign ones, and returns nil if they are complete and in order.
+func (s *sectionReader) eachSection(r *snapshot.Reader, visit func(snapshot.Section) error) error {
+	for {
+		section, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return s.complete()
+		}
+		if err != nil {
+			return err
+		}
+		if section.ID >= SectionForeign {
+			continue
+		}
+		if err := s.begin(section); err != nil {
+			return err
+		}
+		if err := visit(section); err != nil {
+			return fmt.Errorf("section %d: %w", section.ID, err)
+		}
+	}
+}
+
+func eachRecord(r *snapshot.Reader, visit func(b []byte) error) error {
+	for {
+		b, err := r.Record()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := visit(b); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *sectionReader) begin(section snapshot.Section) error {
+	newest := uint16(sectionVersion)
+	if section.ID == sectionState {
+		newest = uint16(form2)
+		s.form = form(section.Version)
+	}
+	switch {
+	case section.ID < sectionState || section.ID > sectionMembers:
+		return fmt.Errorf("%w: section %d", ErrUnsupported, section.ID)
+	case section.Version < 1 || section.Version > newest:
+		return fmt.Errorf("%w: version %d of section %d", ErrUnsupported, section.Version, section.ID)
+	case section.ID != s.last+1:
+		return fmt.Errorf("%w: section %d behind section %d", ErrMalformed, section.ID, s.last)
+	}
+	s.last = section.ID
+	return nil
+}
+
+func (s *sectionReader) complete() error {
+	if s.states != 1 || s.last != s.form.lastSection() {
+		return fmt.Errorf("%w: it ends after section %d", ErrMalformed, s.last)
+	}
+	return nil
+}
+
+// read decodes one record of a section.
+func (s *sectionReader) read(id snapshot.SectionID, b []byte) error {
+	d := &decoder{b: b}
+	switch id {
+	case sectionState:
+		return s.readState(d)
+	case sectionTenants:
+		return s.readTenant(d)
+	case sectionKeys:
+		return s.readKey(d)
+	case sectionUsage:
+		return s.readUsage(d)
+	case sectionLocks:
+		return s.readLock(d)
+	case sectionRecords:
+		return s.readRecord(d)
+	default:
+		return s.readMember(d)
+	}
+}
+
+func (s *sectionReader) readState(d *decoder) error {
+	m := s.m
+	if s.states++; s.states > 1 {
+		return fmt.Errorf("%w: state twice", ErrMalformed)
+	}
+	m.clockMs = d.integer(0, MaxStampMs, "clock")
+	for _, v := range []*uint64{&m.index, &m.term, &m.epoch, &m.grants, &m.digest} {
+		*v = d.uvarint("state")
+	}
+	if m.epoch < 1 || m.epoch > maxEpoch || m.grants >= 1<<grantBits {
+		d.fail("epoch or grants")
+	}
+	m.directory.ClusterID = d.string(0, MaxNameBytes, "cluster id")
+	m.directory.KeyHashSecret = d.hash()
+	if s.form >= form2 {
+		m.directory.FeatureLevel = d.featureLevel()
+		m.directory.FeatureVersion = d.string(0, MaxNameBytes, "feature version")
+	}
+	if m.directory.FeatureLevel == 1 && m.directory.FeatureVersion != "" {
+		d.fail("feature version")
+	}
+	if err := d.finish(); err != nil {
+		return err
+	}
+	return checkFeatureLevel(m.directory.FeatureLevel, m.directory.FeatureVersion)
+}
+
+func (s *sectionReader) readTenant(d *decoder) error {
+	t := &Tenant{
+		ID:            d.tenant(),
+		PublicID:      d.string(1, MaxNameBytes, "tenant id"),
+		Slug:          d.string(1, MaxSlugBytes, "slug"),
+		Name:          d.string(0, MaxNameBytes, "name"),
+		MonthlyClaims: d.integer(0, math.MaxInt64, "monthly claims"),
+		CreatedAtMs:   d.integer(0, math.MaxInt64, "created"),
+	}
+	if err := d.finish(); err != nil {
+		return err
+	}
+	dir := s.m.directory
+	switch {
+	case int(t.ID) != len(dir.tenants)+1:
+		return fmt.Errorf("%w: tenant out of order", ErrMalformed)
+	case dir.TenantByName(t.Slug) != nil || dir.TenantByName(t.PublicID) != nil:
+		return fmt.Errorf("%w: two tenants of one name", ErrMalformed)
+	}
+	dir.setTenant(t)
+	return nil
+}
+
+func (s *sectionReader) readKey(d *decoder) error {
+	k := &APIKey{
+		Tenant:      d.tenant(),
+		PublicID:    d.string(1, MaxNameBytes, "key id"),
+		Name:        d.string(0, MaxNameBytes, "name"),
+		Hash:        d.hash(),
+		Hint:        d.string(0, MaxNameBytes, "hint"),
+		CreatedAtMs: d.integer(0, math.MaxInt64, "created"),
+		RevokedAtMs: d.integer(0, math.MaxInt64, "revoked"),
+	}
+	if err := d.finish(); err != nil {
+		return err
+	}
+	dir := s.m.directory
+	switch {
+	case dir.Tenant(k.Tenant) == nil:
+		return fmt.Errorf("%w: key of no tenant", ErrMalformed)
+	case dir.KeyByHash(k.Hash) != nil || dir.key(k.Tenant, k.PublicID) != nil:
+		return fmt.Errorf("%w: key twice", ErrMalformed)
+	case len(dir.Keys(k.Tenant)) >= MaxKeysPerTenant:
+		return fmt.Errorf("%w: too many keys of a tenant", ErrMalformed)
+	}
+	dir.setKey(k)
+	return nil
+}
+
+func (s *sectionReader) readUsage(d *decoder) error {
+	tenant := d.tenant()
+	month := Month(d.integer(0, math.MaxInt32, "month"))
+	claims := d.integer(0, math.MaxInt64, "claims")
+	if d.err == nil && (int(tenant) != len(s.m.usage.byTenant)+1 || s.m.directory.Tenant(tenant) == nil) {
+		d.fail("usage out of order or of no tenant")
+	}
+	if err := d.finish(); err != nil {
+		return err
+	}
+	s.m.usage.set(tenant, month, claims)
+	return nil
+}
+
+func (s *sectionReader) readLock(d *decoder) error {
+	l := &lock{
+		key:         d.string(6, 5+MaxScopeBytes+MaxKeyBytes, "lock key"),
+		token:       d.token(),
+		fence:       d.uvarint("fence"),
+		owner:       d.string(1, MaxOwnerBytes+OwnerPrefixBytes, "owner"),
+		fingerprint: d.string(0, MaxFingerprintBytes, "fingerprint"),
+		leaseMs:     d.lease(),
+		leaseEndMs:  d.integer(0, maxInstantMs, "lease end"),
+		createdAtMs: d.integer(0, maxInstantMs, "created"),
+		ttlMs:       d.integer(1, MaxTTLMs, "ttl"),
+	}
+	if _, ok := splitStoreKey(l.key); !ok {
+		d.fail("lock key")
+	}
+	if l.fence > s.m.lastFence() {
+		d.fail("fence that was never granted")
+	}
+	if err := d.finish(); err != nil {
+		return err
+	}
+	return s.takeLock(l)
+}
+
+func (s *sectionReader) readRecord(d *decoder) error {
+	r := slabRecord(d.b)
+	if !r.valid() {
+		return fmt.Errorf("%w: record", ErrMalformed)
+	}
+	return s.takeRecord(r)
+}
+
+func (s *sectionReader) readMember(d *decoder) error {
+	x := &Member{
+		NodeID:       d.nodeID(),
+		DiskID:       d.diskID(),
+		NonVoter:     d.bool("non-voter"),
+		AdmittedAtMs: d.integer(0, math.MaxInt64, "admitted"),
+		RetiredAtMs:  d.integer(0, math.MaxInt64, "retired"),
+	}
+	if err := d.finish(); err != nil {
+		return err
+	}
+	return s.m.directory.load(x)
+}

@@ -1,0 +1,122 @@
+package fsm
+
+import (
+	"encoding/binary"
+
+	"github.com/syllecta/syllecta/snapshot"
+)
+
+// The sections of a snapshot, in their order. Numbers are never reused; those from SectionForeign on belong to the
+// machine's owner.
+const (
+	sectionState snapshot.SectionID = iota + 1
+	sectionTenants
+	sectionKeys
+	sectionUsage
+	sectionLocks
+	sectionRecords
+	sectionMembers
+
+	// SectionForeign is the first section number that Restore passes over.
+	SectionForeign snapshot.SectionID = 64
+)
+
+// maxInstantMs bounds the instants of locks and records in a snapshot, so that none overflows. It lies far beyond
+// MaxStampMs and everything that leases, graces and lifetimes may add to it.
+const maxInstantMs = 1 << 53
+
+// form is the version of the state section, on which depends what else there is: form 2 adds feature level and members.
+// All other sections are in their version 1.
+type form uint16
+
+const (
+	form1 form = 1
+	form2 form = 2
+
+	sectionVersion = 1
+)
+
+// form returns the oldest form that can hold the directory: until the cluster's feature level is raised, some of its
+// nodes may be of a release that reads no other.
+func (d *Directory) form() form {
+	if d.FeatureLevel < 2 && len(d.members)+len(d.retired) == 0 {
+		return form1
+	}
+	return form2
+}
+
+func (f form) lastSection() snapshot.SectionID {
+	if f == form1 {
+		return sectionRecords
+	}
+	return sectionMembers
+}
+
+// of returns the version of a section in this form.
+func (f form) of(id snapshot.SectionID) uint16 {
+	if id == sectionState {
+		return uint16(f)
+	}
+	return sectionVersion
+}
+
+// The records of the sections, each the reverse of a method of sectionReader.
+
+func encodeState(p progress, d *Directory) []byte {
+	b := binary.AppendVarint(nil, p.clockMs)
+	for _, v := range []uint64{p.index, p.term, p.epoch, p.grants, p.digest} {
+		b = binary.AppendUvarint(b, v)
+	}
+	b = appendString(b, d.ClusterID)
+	b = append(b, d.KeyHashSecret[:]...)
+	if d.form() == form1 {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(d.FeatureLevel))
+	return appendString(b, d.FeatureVersion)
+}
+
+func encodeTenant(t *Tenant) []byte {
+	b := binary.AppendUvarint(nil, uint64(t.ID))
+	b = appendString(b, t.PublicID)
+	b = appendString(b, t.Slug)
+	b = appendString(b, t.Name)
+	b = binary.AppendVarint(b, t.MonthlyClaims)
+	return binary.AppendVarint(b, t.CreatedAtMs)
+}
+
+func encodeKey(k *APIKey) []byte {
+	b := binary.AppendUvarint(nil, uint64(k.Tenant))
+	b = appendString(b, k.PublicID)
+	b = appendString(b, k.Name)
+	b = append(b, k.Hash[:]...)
+	b = appendString(b, k.Hint)
+	b = binary.AppendVarint(b, k.CreatedAtMs)
+	return binary.AppendVarint(b, k.RevokedAtMs)
+}
+
+func encodeUsage(tenant TenantID, u usage) []byte {
+	b := binary.AppendUvarint(nil, uint64(tenant))
+	b = binary.AppendVarint(b, int64(u.month))
+	return binary.AppendVarint(b, u.claims)
+}
+
+func encodeLock(l *lock) []byte {
+	b := appendString(nil, l.key)
+	b = append(b, l.token[:]...)
+	b = binary.AppendUvarint(b, l.fence)
+	b = appendString(b, l.owner)
+	b = appendString(b, l.fingerprint)
+	for _, v := range []int64{l.leaseMs, l.leaseEndMs, l.createdAtMs, l.ttlMs} {
+		b = binary.AppendVarint(b, v)
+	}
+	return b
+}
+
+func encodeMember(x *Member) []byte {
+	b := appendString(nil, x.NodeID)
+	b = appendString(b, x.DiskID)
+	b = appendBool(b, x.NonVoter)
+	b = binary.AppendVarint(b, x.AdmittedAtMs)
+	return binary.AppendVarint(b, x.RetiredAtMs)
+}
