@@ -86,14 +86,3 @@ func TestKeys(t *testing.T) {
 		t.Error(doc)
 	}
 }
-
-func TestStatus(t *testing.T) {
-	t.Parallel()
-	n, _ := newFakeNode(t, "n1")
-	s := newTestServer(t, n, nil)
-	w := call(t, s, "GET", "/v1/admin/status", "", asAdmin)
-	wantBody(t, w, 200, `{"nodeId":"n1","clusterId":"test","version":"test","role":"leader","term":7,`+
-		`"leaderId":"n1","leaderUrl":"http://leader","appliedIndex":3,"commitIndex":3,"digest":"8000000000000000",`+
-		`"clock":"2026-11-20T12:00:00.000Z","records":0,"locks":0,"peers":[{"id":"n2","raftAddr":"127.0.0.1:1",`+
-		`"httpUrl":"http://n2","reachable":true,"version":"1","lastSeenMs":1500,"clockOffsetMs":-20}]}`)
-}

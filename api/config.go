@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +56,13 @@ type Config struct {
 	RequestTimeout time.Duration // from the decoded request to its answer; a claim's waitMs comes on top
 	LeaderWait     time.Duration // how long a request waits for a leader to be known
 	MaxConnections int           // accepted at a time; more wait in the listener's backlog
+
+	// TLS makes the server speak TLS, 1.2 at least, whatever its MinVersion; nil is plain HTTP. It has a certificate, or
+	// a GetCertificate that is asked on each handshake.
+	TLS *tls.Config
+	// ForwardRoots is asked, for each connection to a leader, who may sign the leader's certificate; nil are the CAs of
+	// the system. It may be called by several goroutines at a time.
+	ForwardRoots func() *x509.CertPool
 
 	Version string // shown by /v1/admin/status
 }
@@ -110,6 +119,7 @@ func (c Config) validate() error {
 	check(c.RequestTimeout > 0, "the request timeout %s is not positive", c.RequestTimeout)
 	check(c.LeaderWait > 0, "the wait for a leader %s is not positive", c.LeaderWait)
 	check(c.MaxConnections > 0, "the connection limit %d is not positive", c.MaxConnections)
+	check(c.TLS == nil || len(c.TLS.Certificates) > 0 || c.TLS.GetCertificate != nil, "TLS has no certificate")
 	return errors.Join(errs...)
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/tls"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ func TestConfig(t *testing.T) {
 		"request timeout":        {RequestTimeout: -1},
 		"wait for a leader":      {LeaderWait: -1},
 		"connection limit":       {MaxConnections: -1},
+		"TLS has no certificate": {TLS: &tls.Config{}},
 		"needs a gatherer":       {Metrics: prometheus.WrapRegistererWith(nil, reg)},
 		"not between 1 and 1048": {MaxRecordBodyBytes: -1},
 	} {

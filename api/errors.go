@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 	"time"
+
+	"github.com/syllecta/syllecta/cluster"
 )
 
 // retryClass says what a caller may do with a request that was refused.
@@ -85,4 +87,10 @@ var errorKinds = []*errorKind{
 	unsupportedMediaType, fingerprintMismatch, headersTooLarge, usageLimitExceeded, internalError, noLeader, busy,
 	outcomeUnknown,
 	storageFull,
+	refusalKinds[cluster.ReasonUnknownNode], refusalKinds[cluster.ReasonRetiredNode],
+	refusalKinds[cluster.ReasonDifferentDisk], refusalKinds[cluster.ReasonOtherCluster],
+	refusalKinds[cluster.ReasonUnreachable], refusalKinds[cluster.ReasonNotCaughtUp],
+	refusalKinds[cluster.ReasonNoVote], refusalKinds[cluster.ReasonQuorumAtRisk],
+	refusalKinds[cluster.ReasonChangePending], refusalKinds[cluster.ReasonBadSnapshot],
+	refusalKinds[cluster.ReasonNewerSnapshot], refusalKinds[cluster.ReasonTooManyMembers],
 }

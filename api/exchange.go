@@ -117,17 +117,21 @@ func (x *exchange) noteReceipt(r cluster.Receipt) {
 // deadline bounds the work on a request: the configured time, and for a claim that waits the wait on top. A waiting
 // claim also ends when the server drains, since it may hold no one up.
 func (x *exchange) deadline(wait time.Duration) (context.Context, context.CancelFunc) {
-	timeout := x.s.cfg.RequestTimeout + wait
-	if time.Since(x.start)+timeout > readTimeout {
-		// The body has been read. Left alone, the connection's read deadline would end the request's context half-way.
-		x.clearReadDeadline()
-	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
+	ctx, cancel := x.within(x.s.cfg.RequestTimeout + wait)
 	if wait == 0 {
 		return ctx, cancel
 	}
 	stop := context.AfterFunc(x.s.draining, cancel)
 	return ctx, func() { stop(); cancel() }
+}
+
+// within bounds the work on a request whose body has been read.
+func (x *exchange) within(timeout time.Duration) (context.Context, context.CancelFunc) {
+	if time.Since(x.start)+timeout > readTimeout {
+		// Left alone, the connection's read deadline would end the request's context half-way.
+		x.clearReadDeadline()
+	}
+	return context.WithTimeout(x.r.Context(), timeout)
 }
 
 // clearReadDeadline is undone by net/http before the next request on the connection.

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"hash/maphash"
 	"io"
 	"log/slog"
@@ -30,20 +31,24 @@ var testKeySecret = [32]byte{1, 2, 3}
 type fakeNode struct {
 	id string
 
-	mu      sync.Mutex
-	machine *fsm.Machine
-	nowMs   int64
-	index   uint64
-	leads   bool
-	leader  *cluster.Peer
-	ticket  []byte
-	failure []error           // of the next Propose, Read and CatchUp calls, in turn; nil is no failure
-	catchUp *fsm.Machine      // what CatchUp brings
-	stale   cluster.Staleness // of ReadStale
-	checks  []cluster.Check
-	calls   []cluster.Call // every proposed call
-	asked   int            // CatchUp calls
-	block   bool           // Propose waits for its context to end
+	mu       sync.Mutex
+	machine  *fsm.Machine
+	nowMs    int64
+	index    uint64
+	leads    bool
+	leader   *cluster.Peer
+	ticket   []byte
+	failure  []error           // of the next Propose, Read and CatchUp calls, in turn; nil is no failure
+	catchUp  *fsm.Machine      // what CatchUp brings
+	stale    cluster.Staleness // of ReadStale
+	checks   []cluster.Check
+	calls    []cluster.Call // every proposed call
+	asked    int            // CatchUp calls
+	block    bool           // Propose waits for its context to end
+	backup   []string       // what Backup writes, part by part
+	restored []string       // "otherCluster bytes" of every Restore that read its backup
+	changes  []string       // what was asked of the members, one line each
+	within   time.Duration  // how long the last change had
 }
 
 func newMachine() *fsm.Machine { return fsm.New(fsm.Config{HashSeed: maphash.MakeSeed()}) }
@@ -80,6 +85,13 @@ func (n *fakeNode) follow(leader *cluster.Peer) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.leads, n.leader = false, leader
+}
+
+// lead makes n the leader.
+func (n *fakeNode) lead() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.leads = true
 }
 
 func (n *fakeNode) advance(d time.Duration) {
@@ -185,17 +197,91 @@ func (n *fakeNode) Usage(id fsm.TenantID) cluster.Usage {
 	return cluster.Usage{Month: "2026-11", Claims: claims}
 }
 
+func (n *fakeNode) LeaderlessFor() time.Duration { return 0 }
+
 func (n *fakeNode) Readiness() []cluster.Check { return n.checks }
 
 func (n *fakeNode) Status() cluster.Status {
 	return cluster.Status{
-		NodeID: n.id, ClusterID: "test", Role: "leader", Term: 7, LeaderID: n.id,
+		NodeID: n.id, ClusterID: "test", ClusterName: "blue", Role: "leader", Term: 7, LeaderID: n.id,
 		LeaderURL: "http://leader", AppliedIndex: n.index, CommitIndex: n.index, Digest: 1 << 63, ClockMs: n.nowMs,
-		Peers: []cluster.PeerStatus{{
-			ID: "n2", RaftAddr: "127.0.0.1:1", HTTPURL: "http://n2", Reachable: true, Version: "1",
-			LastSeen: 1500 * time.Millisecond, ClockOffset: -20 * time.Millisecond,
+		FeatureLevel: 2, Voters: 1, HealthyVoters: 1,
+		Nodes: []cluster.NodeStatus{fakeMember, {
+			ID: "n3", RaftAddr: "127.0.0.1:2", NonVoter: true, LastSeen: -1, LastContact: -1,
 		}},
 	}
+}
+
+// fakeMember is what a fake node says of a member that is well.
+var fakeMember = cluster.NodeStatus{
+	ID: "n2", RaftAddr: "127.0.0.1:1", HTTPURL: "http://n2", Role: "follower", Voter: true, Reachable: true,
+	Healthy: true, Term: 7, AppliedIndex: 3, Lag: 1, LastSeen: 1500 * time.Millisecond, LastContact: 80 * time.Millisecond,
+	ClockOffset: -20 * time.Millisecond, DiskFree: 1 << 30, DiskTotal: 4 << 30, Version: "1", FeatureLevel: 2, GossipKey: "k",
+}
+
+// change notes what was asked of the members.
+func (n *fakeNode) change(ctx context.Context, format string, args ...any) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.changes = append(n.changes, fmt.Sprintf(format, args...))
+	if until, ok := ctx.Deadline(); ok {
+		n.within = time.Until(until)
+	}
+	return n.nextFailure()
+}
+
+func (n *fakeNode) AddNode(ctx context.Context, raftAddr string, nonVoter bool) (cluster.NodeStatus, error) {
+	return fakeMember, n.change(ctx, "add %s %t", raftAddr, nonVoter)
+}
+
+func (n *fakeNode) PlanRemoval(id string) (cluster.Removal, error) {
+	return fakeRemoval(id), n.change(context.Background(), "plan %s", id)
+}
+
+func (n *fakeNode) RemoveNode(ctx context.Context, id string, force bool) (cluster.Removal, error) {
+	return fakeRemoval(id), n.change(ctx, "remove %s %t", id, force)
+}
+
+func fakeRemoval(id string) cluster.Removal {
+	return cluster.Removal{
+		NodeID: id, Voter: true, Voters: 2, Healthy: 2, Quorum: 2, Safe: true, Consequence: "2 are left",
+	}
+}
+
+func (n *fakeNode) PromoteNode(ctx context.Context, id string) (cluster.NodeStatus, error) {
+	return fakeMember, n.change(ctx, "promote %s", id)
+}
+
+func (n *fakeNode) TransferLeadership(ctx context.Context, id string) (string, error) {
+	return "n2", n.change(ctx, "transfer %q", id)
+}
+
+func (n *fakeNode) Backup(_ context.Context, w io.Writer) (cluster.BackupInfo, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.nextFailure(); err != nil {
+		return cluster.BackupInfo{}, err
+	}
+	for _, part := range n.backup {
+		if _, err := io.WriteString(w, part); err != nil {
+			return cluster.BackupInfo{}, err
+		}
+	}
+	return cluster.BackupInfo{Index: n.index}, n.nextFailure()
+}
+
+func (n *fakeNode) Restore(_ context.Context, r io.Reader, o cluster.RestoreOptions) (cluster.Restored, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.nextFailure(); err != nil {
+		return cluster.Restored{}, err
+	}
+	b, err := io.ReadAll(r)
+	n.restored = append(n.restored, fmt.Sprintf("%t %s", o.OtherCluster, b))
+	if err == nil {
+		err = n.nextFailure()
+	}
+	return cluster.Restored{Index: 9, Epoch: 3, Records: 4}, err
 }
 
 // newTestServer returns a server whose clock stands at the fake nodes' time.

@@ -13,6 +13,8 @@ const (
 	maxLeaderRounds = 3
 	roundPause      = 50 * time.Millisecond
 	ticketKeyPoll   = 25 * time.Millisecond
+	// leaderlessWait is what a request waits at least, however long there has been no leader.
+	leaderlessWait = 50 * time.Millisecond
 )
 
 // verdict is what became of one attempt to have a request decided.
@@ -93,7 +95,7 @@ func (x *exchange) sendToLeader(ctx context.Context, doubtful bool) verdict {
 		return answered
 	case leader.ID == x.node.ID():
 		return undone // it has just taken over, or not yet noticed that it lost
-	case x.s.cfg.Followers == FollowersForward:
+	case x.s.cfg.Followers == FollowersForward && !x.route.stream:
 		return x.forward(ctx, leader, doubtful)
 	case doubtful:
 		x.giveUp(doubtful)
@@ -106,7 +108,9 @@ func (x *exchange) sendToLeader(ctx context.Context, doubtful bool) verdict {
 
 // findLeader waits for a leader whose address and ticket key are known.
 func (x *exchange) findLeader(ctx context.Context) (cluster.Peer, bool) {
-	ctx, cancel := context.WithTimeout(ctx, x.s.cfg.LeaderWait)
+	// An election is over within the wait. When there has been no leader for longer, it will not help this caller.
+	wait := max(leaderlessWait, x.s.cfg.LeaderWait-x.node.LeaderlessFor())
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for {
 		leader, ok := x.node.WaitLeader(ctx)

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 // Bounds of forwarding.
 const (
 	forwardDialTimeout = 2 * time.Second
+	forwardTLSTimeout  = 4 * time.Second // dialling included
 	forwardIdleTimeout = 30 * time.Second
 	forwardIdleConns   = 64
 	// maxRefusalBytes bounds what is read of a refusal before it is known whether to pass it on.
@@ -32,10 +34,11 @@ var requestFields = []string{
 // connectionFields belong to the connection on which they came.
 var connectionFields = []string{"Connection", "Date", "Keep-Alive", "Transfer-Encoding"}
 
-func newForwarder() *http.Transport {
+func newForwarder(roots func() *x509.CertPool) *http.Transport {
+	dialer := &net.Dialer{Timeout: forwardDialTimeout}
 	return &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: forwardDialTimeout}).DialContext,
-		TLSHandshakeTimeout:    forwardDialTimeout,
+		DialContext:            dialer.DialContext,
+		DialTLSContext:         dialTLS(dialer, roots),
 		MaxIdleConnsPerHost:    forwardIdleConns,
 		IdleConnTimeout:        forwardIdleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,

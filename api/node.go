@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"io"
+	"time"
 
 	"github.com/syllecta/syllecta/cluster"
 	"github.com/syllecta/syllecta/fsm"
@@ -12,6 +14,7 @@ type node interface {
 	ID() string
 	IsLeader() bool
 	WaitLeader(ctx context.Context) (cluster.Peer, bool)
+	LeaderlessFor() time.Duration
 	TicketKey() []byte
 
 	Propose(ctx context.Context, calls ...cluster.Call) ([]fsm.Result, cluster.Receipt, error)
@@ -23,6 +26,15 @@ type node interface {
 	Usage(t fsm.TenantID) cluster.Usage
 	Readiness() []cluster.Check
 	Status() cluster.Status
+
+	AddNode(ctx context.Context, raftAddr string, nonVoter bool) (cluster.NodeStatus, error)
+	PlanRemoval(id string) (cluster.Removal, error)
+	RemoveNode(ctx context.Context, id string, force bool) (cluster.Removal, error)
+	PromoteNode(ctx context.Context, id string) (cluster.NodeStatus, error)
+	TransferLeadership(ctx context.Context, id string) (leader string, err error)
+
+	Backup(ctx context.Context, w io.Writer) (cluster.BackupInfo, error)
+	Restore(ctx context.Context, r io.Reader, options cluster.RestoreOptions) (cluster.Restored, error)
 }
 
 var _ node = (*cluster.Node)(nil)

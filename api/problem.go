@@ -112,7 +112,10 @@ func wholeSeconds(d time.Duration) string {
 
 // problemOfError maps what a node fails with to what the caller is told.
 func problemOfError(err error) *problem {
+	var refusal *cluster.Refusal
 	switch {
+	case errors.As(err, &refusal):
+		return problemOfRefusal(refusal)
 	case errors.Is(err, cluster.ErrOutcomeUnknown):
 		return unknownOutcome()
 	case errors.Is(err, cluster.ErrBusy):

@@ -24,6 +24,8 @@ type route struct {
 	limit        int64 // largest request body in bytes; 0 if none is read
 	// claims marks routes whose commands may be sent again under the same owner when an answer was lost.
 	claims bool
+	// stream marks routes whose handler reads a body of any length itself; limit is 0. They are never forwarded.
+	stream bool
 	handle handler
 
 	metrics *routeMetrics
@@ -39,6 +41,8 @@ func (s *Server) routes() []route {
 		oneTenant = tenants + "/:tenant"
 		keys      = oneTenant + "/keys"
 		oneKey    = keys + "/:key"
+		nodes     = "/v1/admin/nodes"
+		oneNode   = nodes + "/:node"
 	)
 	return []route{
 		{method: "POST", path: record, role: roleTenant, limit: small, claims: true, handle: keyed(postRecord)},
@@ -56,7 +60,15 @@ func (s *Server) routes() []route {
 		{method: "POST", path: keys, role: roleAdmin, limit: small, handle: createKey},
 		{method: "GET", path: keys, role: roleAdmin, handle: listKeys},
 		{method: "DELETE", path: oneKey, role: roleAdmin, handle: revokeKey},
+
 		{method: "GET", path: "/v1/admin/status", role: roleAdmin, handle: showStatus},
+		{method: "GET", path: "/v1/admin/cluster", role: roleAdmin, handle: showCluster},
+		{method: "POST", path: nodes, role: roleAdmin, limit: small, handle: addNode},
+		{method: "DELETE", path: oneNode, role: roleAdmin, handle: removeNode},
+		{method: "POST", path: oneNode + "/promote", role: roleAdmin, limit: small, handle: promoteNode},
+		{method: "POST", path: "/v1/admin/leader", role: roleAdmin, limit: small, handle: transferLeadership},
+		{method: "GET", path: "/v1/admin/snapshot", role: roleAdmin, handle: saveSnapshot},
+		{method: "POST", path: "/v1/admin/snapshot", role: roleAdmin, stream: true, handle: restoreSnapshot},
 
 		{method: "GET", path: "/livez", role: rolePublic, handle: showLive},
 		{method: "GET", path: "/healthz", role: rolePublic, handle: showLive},

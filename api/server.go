@@ -67,7 +67,7 @@ func New(cfg Config) (*Server, error) {
 		log:       cfg.Logger,
 		admin:     newAdminToken(cfg.AdminToken),
 		metrics:   m,
-		forwarder: newForwarder(),
+		forwarder: newForwarder(cfg.ForwardRoots),
 		now:       time.Now,
 	}
 	cfg.AdminToken = ""
@@ -100,7 +100,7 @@ func (s *Server) Drain() { s.startDraining() }
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	hs := s.httpServer()
 	failed := make(chan error, 1)
-	go func() { failed <- hs.Serve(netutil.LimitListener(l, s.cfg.MaxConnections)) }()
+	go func() { failed <- s.serve(hs, netutil.LimitListener(l, s.cfg.MaxConnections)) }()
 	select {
 	case err := <-failed:
 		s.cancelBase()
@@ -115,8 +115,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) httpServer() *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
 	return &http.Server{
 		Handler:                      s,
+		Protocols:                    &protocols,
 		ReadHeaderTimeout:            readHeaderTimeout,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 readTimeout + maxWaitMs*time.Millisecond + s.cfg.RequestTimeout + writeSlack,

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 const (
@@ -19,27 +22,42 @@ const (
 
 // formation is how a node comes into a cluster.
 type formation struct {
-	gossip *gossip
+	gossip atomic.Pointer[gossip] // nil for a node without
+	// look wakes the loop that looks for other nodes.
+	look chan struct{}
 
-	mu sync.Mutex
-	// promised is the set of founders this node has agreed to. It agrees to one set only, so two sets that overlap
-	// cannot both be founded.
-	promised []raft.ServerID
-	waiting  string // why no cluster is formed yet
+	mu      sync.Mutex
+	forming string // why no cluster is formed yet
+	joining string // why this node was not taken into one yet
+	// seeds are addresses of nodes beside the configured ones; strangers says of which addresses the nodes are none of
+	// this node's peers, and why.
+	seeds     []string
+	strangers map[string]string
+	surveyed  bool // every seed was tried once
 }
 
+// wait notes why there is no cluster yet.
 func (f *formation) wait(reason string) (changed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	changed = f.waiting != reason
-	f.waiting = reason
+	changed = f.forming != reason
+	f.forming = reason
+	return changed
+}
+
+// waitToJoin notes why this node was not taken into a cluster yet.
+func (f *formation) waitToJoin(reason string) (changed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changed = f.joining != reason
+	f.joining = reason
 	return changed
 }
 
 func (f *formation) reason() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.waiting
+	return cmp.Or(f.joining, f.forming)
 }
 
 // hasState reports whether this node is, or has been, a member of a formed cluster.
@@ -50,7 +68,7 @@ func (n *Node) hasState() bool { return n.raft.LastIndex() > 0 || len(n.servers(
 func (n *Node) form(ctx context.Context) {
 	ticker := time.NewTicker(formEvery)
 	defer ticker.Stop()
-	for !n.hasState() {
+	for !n.hasState() && !n.passport.affiliation.joined() {
 		if reason := n.tryToForm(ctx); n.formation.wait(reason) && reason != "" {
 			n.log.Info("no cluster yet", "reason", reason)
 		}
@@ -61,9 +79,7 @@ func (n *Node) form(ctx context.Context) {
 		}
 	}
 	n.formation.wait("")
-	if n.formation.gossip != nil {
-		n.formation.gossip.announce()
-	}
+	n.lookAgain()
 }
 
 // tryToForm founds the cluster, or says why it cannot be founded yet.
@@ -78,7 +94,7 @@ func (n *Node) tryToForm(ctx context.Context) (reason string) {
 	if reason := n.agree(ctx, founders); reason != "" {
 		return reason
 	}
-	n.log.Info("founding a new cluster", "founders", ids(founders))
+	n.log.Info("founding a new cluster", "founders", ids(founders), "cluster", n.passport.affiliation.clusterID())
 	if err := n.raft.BootstrapCluster(raft.Configuration{Servers: founders}).Error(); err != nil {
 		return fmt.Sprintf("raft refused to found the cluster: %v", err)
 	}
@@ -88,13 +104,15 @@ func (n *Node) tryToForm(ctx context.Context) (reason string) {
 // founders returns the nodes that would found a cluster, in order of their ids, or why there are none.
 func (n *Node) founders() (founders []raft.Server, reason string) {
 	expect := n.cfg.BootstrapExpect
-	if n.formation.gossip == nil {
+	if expect == 1 {
 		return []raft.Server{{ID: n.id, Address: raft.ServerAddress(n.cfg.RaftAdvertise)}}, ""
 	}
-	for id, meta := range n.formation.gossip.members() {
+	for id, meta := range n.gossiped() {
 		switch {
 		case meta.HasState:
-			return nil, fmt.Sprintf("%s is a member of a cluster already; this node waits to be added to it", id)
+			return nil, fmt.Sprintf("%s is a member of a cluster already; waiting to join it", id)
+		case meta.Expect == 0 || meta.NonVoter:
+			continue // it waits to join what others found
 		case meta.Expect != expect:
 			return nil, fmt.Sprintf("%s expects %d nodes, this one %d: set the same number on all", id, meta.Expect, expect)
 		}
@@ -102,25 +120,28 @@ func (n *Node) founders() (founders []raft.Server, reason string) {
 	}
 	if len(founders) != expect {
 		reason := fmt.Sprintf("%d of %d expected nodes are here", len(founders), expect)
-		if refused := n.formation.gossip.refusals(); refused != "" {
-			reason += "; not counted: " + refused
+		if strangers := n.formation.strangersInWords(); strangers != "" {
+			reason += "; not counted: " + strangers
 		}
 		return nil, reason
+	}
+	if !n.formation.hasSurveyed() {
+		return nil, "looking for a cluster that exists already"
 	}
 	slices.SortFunc(founders, func(a, b raft.Server) int { return cmp.Compare(a.ID, b.ID) })
 	return founders, ""
 }
 
-// agree asks every founder whether it sees the same founders.
+// agree asks every founder whether it sees the same founders, and binds it to the cluster that they are to found.
 func (n *Node) agree(ctx context.Context, founders []raft.Server) (reason string) {
 	ctx, cancel := context.WithTimeout(ctx, agreementTimeout)
 	defer cancel()
+	request := FoundRequest{ClusterID: n.clusterToFound(), Founders: ids(founders)}
 	for _, f := range founders {
-		var reply BootstrapReply
+		var reply FoundReply
 		if f.ID == n.id {
-			reply = n.founding(ids(founders))
-		} else if err := n.peers.ask.call(ctx, f.Address, methodBootstrap,
-			BootstrapRequest{ids(founders)}, &reply); err != nil {
+			reply = n.founding(request)
+		} else if err := n.passport.ask(ctx, located(f.ID, f.Address), methodFound, request, &reply); err != nil {
 			return fmt.Sprintf("%s does not answer: %v", f.ID, err)
 		}
 		if !reply.Agreed {
@@ -130,25 +151,33 @@ func (n *Node) agree(ctx context.Context, founders []raft.Server) (reason string
 	return ""
 }
 
+// clusterToFound is the id of the cluster this node has promised to found, or a new one.
+func (n *Node) clusterToFound() string {
+	if id, founders := n.passport.affiliation.founders(); founders != nil {
+		return id
+	}
+	return newClusterIdentity("").ClusterID
+}
+
 // founding answers whether this node would found a cluster with exactly these nodes, and holds it to a yes.
-func (n *Node) founding(proposed []raft.ServerID) BootstrapReply {
+func (n *Node) founding(request FoundRequest) FoundReply {
 	if n.hasState() {
-		return BootstrapReply{Reason: "it is a member of a cluster already"}
+		return FoundReply{Reason: "it is a member of a cluster already"}
 	}
 	own, reason := n.founders()
 	if reason != "" {
-		return BootstrapReply{Reason: reason}
+		return FoundReply{Reason: reason}
 	}
-	if !slices.Equal(ids(own), proposed) {
-		return BootstrapReply{Reason: fmt.Sprintf("it sees %v", ids(own))}
+	if !slices.Equal(ids(own), request.Founders) {
+		return FoundReply{Reason: fmt.Sprintf("it sees %v", ids(own))}
 	}
-	n.formation.mu.Lock()
-	defer n.formation.mu.Unlock()
-	if n.formation.promised != nil && !slices.Equal(n.formation.promised, proposed) {
-		return BootstrapReply{Reason: fmt.Sprintf("it has agreed to %v", n.formation.promised)}
+	if len(request.ClusterID) == 0 || len(request.ClusterID) > fsm.MaxNameBytes {
+		return FoundReply{Reason: "it was not told which cluster"}
 	}
-	n.formation.promised = slices.Clone(proposed)
-	return BootstrapReply{Agreed: true}
+	if err := n.passport.affiliation.promise(n.cfg.ClusterName, request.ClusterID, request.Founders); err != nil {
+		return FoundReply{Reason: err.Error()}
+	}
+	return FoundReply{Agreed: true}
 }
 
 func ids(servers []raft.Server) []raft.ServerID {

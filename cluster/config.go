@@ -19,8 +19,11 @@ const (
 
 	DefaultClusterName       = "syllecta"
 	DefaultSnapshotThreshold = 16_384
-	DefaultStoreDeadline     = 5 * time.Second
+	DefaultStoreDeadline     = 4 * time.Second // and an election: others acknowledge within 6 s when a leader's disk hangs
 	DefaultDiskFreeFloor     = 256 << 20
+	DefaultPromoteAfter      = 5 * time.Second
+	DefaultBackupEvery       = time.Hour
+	DefaultBackupKeep        = 24
 
 	// MaxWait bounds Call.Wait.
 	MaxWait = 30 * time.Second
@@ -44,7 +47,22 @@ type Config struct {
 
 	// BootstrapExpect is how many nodes form a new cluster together, 1…MaxBootstrapExpect; 0 never forms one.
 	BootstrapExpect int
-	Join            []string // gossip addresses of other nodes
+	Join            []string // raft addresses of other nodes, host:port
+	// NonVoter makes this node, when it joins a cluster, a member that never votes.
+	NonVoter bool
+	// PromoteAfter is how long a node that has joined must have been healthy and caught up before it votes.
+	PromoteAfter time.Duration
+
+	// The files of this node's certificate for other nodes, its key, and the CA of all nodes' certificates, in PEM:
+	// all or none. Without, the wire between nodes is neither encrypted nor authenticated.
+	NodeCAFile, NodeCertFile, NodeKeyFile string
+	// GossipKeyFile holds base64 keys of 32 bytes, one per line: the first encrypts, all of them decrypt. "" leaves gossip in plain text.
+	GossipKeyFile string
+
+	// BackupDir gets a backup of this node's state each BackupEvery, and keeps the BackupKeep newest; "" makes none.
+	BackupDir   string
+	BackupEvery time.Duration
+	BackupKeep  int
 
 	RaftMultiplier    int           // 1…MaxRaftMultiplier, scales all of raft's timeouts
 	SnapshotThreshold uint64        // log entries after which a snapshot is due
@@ -67,6 +85,9 @@ func (cfg Config) withDefaults() Config {
 	setDefault(&cfg.SnapshotThreshold, DefaultSnapshotThreshold)
 	setDefault(&cfg.StoreDeadline, DefaultStoreDeadline)
 	setDefault(&cfg.DiskFreeFloor, DefaultDiskFreeFloor)
+	setDefault(&cfg.PromoteAfter, DefaultPromoteAfter)
+	setDefault(&cfg.BackupEvery, DefaultBackupEvery)
+	setDefault(&cfg.BackupKeep, DefaultBackupKeep)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}

@@ -21,6 +21,22 @@
 //
 // See clusterClock.
 //
+// # Belonging together
+//
+// A node is identified by its id and, because a machine whose disk was emptied has forgotten what it voted, by the id
+// of its data directory (identity.go). Both are shown, with the cluster's id, in the hello that begins every connection
+// between nodes (hello.go), under mutual TLS if certificates are configured; raft's connections and the peer service
+// are for members of one cluster only (passport.go). The lobby is for the others: nodes that found a cluster
+// (bootstrap.go), join one, or are invited (join.go).
+//
+// Founding happens once: the node with the lowest id proposes a cluster id and a set of founders, every founder binds
+// itself durably to exactly one such set (affiliation.go), and only then raft is bootstrapped. From then on the
+// cluster's id is part of the gossip label and of every hello, so two clusters never merge.
+//
+// Gossip only finds addresses: raft dials ids (addresses.go). Who is a member is decided in the log: an admission or a
+// removal is a command first and a change of raft's configuration second, and the leader's steward (steward.go)
+// finishes what was interrupted in between. A node joins without a vote and gets one when it has proved itself.
+//
 // # Failing
 //
 // An error of the log or stable store leaves it open whether a write happened, a call that hangs leaves a leader

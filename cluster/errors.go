@@ -16,6 +16,9 @@ var (
 	// ErrUnavailable: the call's time ran out before anything was proposed, or a quorum could not be reached for a read.
 	ErrUnavailable = errors.New("the cluster could not answer in time")
 
+	// ErrRemoved: this node was removed from the cluster. It is what Fatal brings then, and what Open fails with after.
+	ErrRemoved = errors.New("this node was removed from its cluster")
+
 	// ErrOutcomeUnknown: the command may or may not be applied. Repeating a claim with the same owner is safe.
 	ErrOutcomeUnknown = errors.New("the outcome is unknown")
 )

@@ -1,105 +1,122 @@
 package cluster
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/raft"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 const (
-	// rejoinEvery is how often a node contacts its seeds again: memberlist forgets dead nodes and does not find them
-	// by itself after a long partition (memberlist #222).
-	rejoinEvery = 10 * time.Second
-	// joinRetry is the pause while no seed has answered yet.
-	joinRetry = 200 * time.Millisecond
-	// joinTimeout bounds the talk with one seed.
-	joinTimeout = 2 * time.Second
-	// maxRefused bounds how many nodes are remembered that are not taken for peers.
-	maxRefused = 64
+	// gossipTimeout bounds the talk with one node.
+	gossipTimeout = 2 * time.Second
+	// goodbyeTimeout bounds telling the others that this node stops gossiping.
+	goodbyeTimeout = 300 * time.Millisecond
 	// reclaimAfter lets a node come back under its name from another address (memberlist #157).
 	reclaimAfter = 2 * time.Second
+	// maxGossipStreams bounds the connections of others that are open at the same time.
+	maxGossipStreams = 64
 )
 
 // gossipMeta is what a node says of itself in gossip; memberlist allows 512 bytes.
 type gossipMeta struct {
-	Cluster  string `json:"c"`
 	RaftAddr string `json:"r"`
+	DiskID   string `json:"d"`
 	Expect   int    `json:"e"`
+	NonVoter bool   `json:"n,omitempty"`
 	HasState bool   `json:"s"` // is, or has been, a member of a formed cluster
 	Version  string `json:"v"`
+	Feature  uint32 `json:"f"`
 }
 
-// gossip finds the other nodes. It never decides who votes.
+// gossip finds the other nodes and their addresses. It never decides who votes. Nodes of other clusters, and nodes
+// without one, are kept out by the label that every packet carries.
 type gossip struct {
 	node *Node
-	list *memberlist.Memberlist
-	// seeds are the configured addresses to join through.
-	seeds []string
+	keys *gossipKeys // nil for gossip in plain text
+
+	running sync.RWMutex // held while list is used; locked while it is replaced
+	list    *memberlist.Memberlist
+	label   string
 
 	mu sync.Mutex
 	// alive holds the nodes that gossip shows. memberlist's own list cannot be read without a race: it changes the
 	// metadata of the nodes it has handed out.
-	alive   map[raft.ServerID]gossipMeta
-	refused map[string]string // by node name: why it is not taken for a peer
-}
-
-// join starts gossip, if it is configured, and the forming of a new cluster.
-func (n *Node) join(ctx context.Context) error {
-	if n.cfg.GossipAddr != "" {
-		g, err := newGossip(n)
-		if err != nil {
-			return err
-		}
-		n.formation.gossip = g
-		n.closers = append(n.closers, g.close)
-		n.loops.start(func() { g.keepJoined(n.ctx) })
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if n.cfg.BootstrapExpect > 0 && !n.hasState() {
-		n.loops.start(func() { n.form(n.ctx) })
-	}
-	return nil
+	alive map[raft.ServerID]gossipMeta
 }
 
 func newGossip(n *Node) (*gossip, error) {
-	g := &gossip{
-		node:    n,
-		seeds:   n.cfg.Join,
-		alive:   make(map[raft.ServerID]gossipMeta),
-		refused: make(map[string]string),
+	g := &gossip{node: n, alive: make(map[raft.ServerID]gossipMeta)}
+	if n.cfg.GossipKeyFile != "" {
+		keys, err := loadGossipKeys(n.cfg.GossipKeyFile)
+		if err != nil {
+			return nil, err
+		}
+		g.keys = keys
 	}
+	return g, g.start(n.gossipLabel())
+}
+
+// start begins to gossip under a label. The caller holds running, unless nobody else knows g yet.
+func (g *gossip) start(label string) error {
+	c, err := g.config(label)
+	if err != nil {
+		return err
+	}
+	if g.list, err = memberlist.Create(c); err != nil {
+		return fmt.Errorf("start gossip: %w", err)
+	}
+	g.label = label
+	return nil
+}
+
+func (g *gossip) config(label string) (*memberlist.Config, error) {
 	c := memberlist.DefaultLANConfig()
-	c.Name = string(n.id)
-	c.Logger = gossipLogger(n.log)
+	c.Name = string(g.node.id)
+	c.Label = label
+	c.Logger = gossipLogger(g.node.log)
 	c.Delegate = g
 	c.Alive = g
 	c.Events = g
 	c.DeadNodeReclaimTime = reclaimAfter
-	c.TCPTimeout = joinTimeout
+	c.TCPTimeout = gossipTimeout
+	if g.keys != nil {
+		c.Keyring = g.keys.keyring()
+	}
 	var err error
-	if c.BindAddr, c.BindPort, err = splitAddr(n.cfg.GossipAddr); err != nil {
+	if c.BindAddr, c.BindPort, err = splitAddr(g.node.cfg.GossipAddr); err != nil {
 		return nil, err
 	}
-	if c.AdvertiseAddr, c.AdvertisePort, err = splitAddr(n.cfg.GossipAdvertise); err != nil {
+	if c.AdvertiseAddr, c.AdvertisePort, err = splitAddr(g.node.cfg.GossipAdvertise); err != nil {
 		return nil, err
 	}
-	if g.list, err = memberlist.Create(c); err != nil {
-		return nil, fmt.Errorf("start gossip: %w", err)
+	c.Transport, err = newCappedTransport(c)
+	return c, err
+}
+
+// relabel begins anew under another label, and reports whether it had to.
+func (g *gossip) relabel(label string) bool {
+	g.running.Lock()
+	defer g.running.Unlock()
+	if g.label == label {
+		return false
 	}
-	return g, nil
+	_ = g.list.Shutdown() // fails only if it was shut down before
+	g.mu.Lock()
+	clear(g.alive)
+	g.mu.Unlock()
+	if err := g.start(label); err != nil {
+		g.node.fail(fmt.Errorf("gossip cannot go on under another label: %w", err))
+	}
+	return true
 }
 
 // splitAddr splits host:port and looks the host up, since memberlist wants an IP.
@@ -119,46 +136,28 @@ func splitAddr(hostport string) (ip string, port int, err error) {
 	return resolved.String(), port, nil
 }
 
-// keepJoined contacts the seeds until one answers, and again from time to time.
-func (g *gossip) keepJoined(ctx context.Context) {
-	if len(g.seeds) == 0 {
-		return
+// contact gossips with the node at an address, and reports whether it answered.
+func (g *gossip) contact(at string) bool {
+	if at == "" {
+		return false
 	}
-	pause := joinRetry
-	for {
-		if g.joinSeeds(ctx) {
-			pause = rejoinEvery
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
+	g.running.RLock()
+	defer g.running.RUnlock()
+	if _, err := g.list.Join([]string{at}); err != nil {
+		g.node.log.Debug("a node does not gossip", "address", at, "error", err)
+		return false
 	}
+	return true
 }
 
-// joinSeeds contacts one seed after the other, so that it can end in between, and reports whether any answered.
-func (g *gossip) joinSeeds(ctx context.Context) (joined bool) {
-	for _, seed := range g.seeds {
-		if ctx.Err() != nil {
-			break
-		}
-		if _, err := g.list.Join([]string{seed}); err != nil {
-			g.node.log.Debug("a seed does not answer yet", "seed", seed, "error", err)
-			continue
-		}
-		joined = true
+func (g *gossip) close() {
+	g.running.Lock()
+	defer g.running.Unlock()
+	// Said in gossip alone: the node stays a member. The others then take it back at once, even at another address.
+	if err := g.list.Leave(goodbyeTimeout); err != nil {
+		g.node.log.Debug("nobody to say goodbye to", "error", err)
 	}
-	return joined
-}
-
-func (g *gossip) close() { _ = g.list.Shutdown() }
-
-// announce tells the others that what this node says of itself has changed.
-func (g *gossip) announce() {
-	if err := g.list.UpdateNode(joinRetry); err != nil {
-		g.node.log.Debug("gossip did not take an update", "error", err)
-	}
+	_ = g.list.Shutdown()
 }
 
 // members returns what the nodes that are alive say of themselves, this one included.
@@ -189,45 +188,26 @@ func (g *gossip) NotifyLeave(peer *memberlist.Node) {
 	delete(g.alive, raft.ServerID(peer.Name))
 }
 
-// NotifyAlive implements memberlist.AliveDelegate: nodes of another cluster are not taken for peers.
+// NotifyAlive implements memberlist.AliveDelegate.
 func (g *gossip) NotifyAlive(peer *memberlist.Node) error {
 	var meta gossipMeta
-	reason := ""
 	if err := json.Unmarshal(peer.Meta, &meta); err != nil {
-		reason = "it does not speak this cluster's language"
-	} else if meta.Cluster != g.node.cfg.ClusterName {
-		reason = fmt.Sprintf("it belongs to cluster %q, this node to %q", meta.Cluster, g.node.cfg.ClusterName)
+		return fmt.Errorf("%s does not gossip as this node does: %w", peer.Name, err)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if reason == "" {
-		delete(g.refused, peer.Name)
-		return nil
-	}
-	if g.refused[peer.Name] != reason && len(g.refused) < maxRefused {
-		g.refused[peer.Name] = reason
-		g.node.log.Warn("a node that gossips here is not taken for a peer",
-			"peer", peer.Name, "address", peer.Address(), "reason", reason)
-	}
-	return errors.New(reason)
-}
-
-// refusals says which nodes are not taken for peers, and why; "" if there are none.
-func (g *gossip) refusals() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var all []string
-	for _, name := range slices.Sorted(maps.Keys(g.refused)) {
-		all = append(all, name+" ("+g.refused[name]+")")
-	}
-	return strings.Join(all, ", ")
+	return nil
 }
 
 // NodeMeta implements memberlist.Delegate.
 func (g *gossip) NodeMeta(limit int) []byte {
 	n := g.node
 	meta, err := json.Marshal(gossipMeta{
-		n.cfg.ClusterName, n.cfg.RaftAdvertise, n.cfg.BootstrapExpect, n.hasState(), n.cfg.Version,
+		RaftAddr: n.cfg.RaftAdvertise,
+		DiskID:   n.passport.diskID,
+		Expect:   n.cfg.BootstrapExpect,
+		NonVoter: n.cfg.NonVoter,
+		HasState: n.hasState(),
+		Version:  n.cfg.Version,
+		Feature:  fsm.FeatureLevel,
 	})
 	if err != nil || len(meta) > limit {
 		n.log.Error("this node cannot introduce itself in gossip", "bytes", len(meta), "error", err)

@@ -1,9 +1,9 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -62,6 +62,7 @@ func (n *Node) reign(ctx context.Context) {
 	var work tasks
 	defer work.close()
 	work.start(func() { n.proposer.run(ctx) })
+	work.start(func() { n.tend(ctx) })
 	n.lead(ctx)
 }
 
@@ -109,10 +110,14 @@ func (n *Node) establish(ctx context.Context, term uint64) error {
 	return nil
 }
 
+// foundingLevel is the feature level of a new cluster: every release that can take part in founding one knows it.
+const foundingLevel = 2
+
 func (n *Node) proposeFirstEntry(start clockStart) error {
 	var frames [][]byte
 	if n.Directory().ClusterID == "" {
-		frames = append(frames, fsm.Encode(newClusterIdentity()))
+		frames = append(frames, fsm.Encode(newClusterIdentity(n.passport.affiliation.clusterID())),
+			fsm.Encode(fsm.RaiseFeatureLevel{Level: foundingLevel, Version: featureVersion(foundingLevel)}))
 	}
 	first := fsm.Establish{GraceMs: n.cfg.electionTimeout().Milliseconds()}
 	stamp := start.now.UnixMilli()
@@ -126,12 +131,10 @@ func (n *Node) proposeFirstEntry(start clockStart) error {
 	return nil
 }
 
-func newClusterIdentity() fsm.Init {
-	var id [16]byte
-	var init fsm.Init
-	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
-	_, _ = rand.Read(init.KeyHashSecret[:])
-	init.ClusterID = hex.EncodeToString(id[:])
+// newClusterIdentity draws what identifies a new cluster, but for the id if its founders have agreed on one.
+func newClusterIdentity(agreed string) fsm.Init {
+	init := fsm.Init{ClusterID: cmp.Or(agreed, randomHex(16))}
+	_, _ = rand.Read(init.KeyHashSecret[:]) // never fails (crypto/rand)
 	return init
 }
 
@@ -208,7 +211,7 @@ func (n *Node) pingAll(ctx context.Context, voters []raft.Server) []PingReply {
 		}
 		asking.start(func() {
 			var reply PingReply
-			if n.peers.ask.call(ctx, s.Address, methodPing, PingRequest{From: n.id}, &reply) == nil {
+			if n.peers.ask.call(ctx, n.addresses.at(s), methodPing, PingRequest{From: n.id}, &reply) == nil {
 				replies[i] = &reply
 			}
 		})
@@ -292,12 +295,19 @@ func (n *Node) revoke() {
 // IsLeader reports whether this node leads and is ready to serve: in this term, not only in an earlier one of its own.
 func (n *Node) IsLeader() bool {
 	term := n.readyTerm.Load()
-	return term != 0 && n.raft.State() == raft.Leader && n.raft.CurrentTerm() == term
+	return term != 0 && n.raft.State() == raft.Leader && n.raft.CurrentTerm() == term && !n.restoring.replacing.Load()
 }
 
 // Leader returns the current leader as this node knows it; ok is false while there is none that is ready to serve and
 // whose URL is known.
-func (n *Node) Leader() (Peer, bool) {
+func (n *Node) Leader() (leader Peer, ok bool) {
+	if leader, ok = n.knownLeader(); ok {
+		n.leaderSeen.Store(int64(time.Since(n.opened)))
+	}
+	return leader, ok
+}
+
+func (n *Node) knownLeader() (Peer, bool) {
 	if n.IsLeader() {
 		return Peer{ID: string(n.id), HTTPURL: n.cfg.HTTPURL, TicketKey: n.ticketKey}, true
 	}
@@ -309,6 +319,14 @@ func (n *Node) Leader() (Peer, bool) {
 		return Peer{}, false
 	}
 	return Peer{ID: string(id), HTTPURL: h.reply.HTTPURL, TicketKey: h.reply.TicketKey}, true
+}
+
+// LeaderlessFor is for how long this node has known no leader, or since it was opened; 0 while it knows one.
+func (n *Node) LeaderlessFor() time.Duration {
+	if _, ok := n.Leader(); ok {
+		return 0
+	}
+	return time.Since(n.opened) - time.Duration(n.leaderSeen.Load())
 }
 
 // WaitLeader is Leader, but waits for one until ctx ends.
@@ -327,12 +345,30 @@ func (n *Node) WaitLeader(ctx context.Context) (Peer, bool) {
 	}
 }
 
-// handOver gives the leadership to another voter, if there is one.
+// handOver gives the leadership to the voter that is best prepared, if there is one.
 func (n *Node) handOver() {
-	if n.raft.State() != raft.Leader || len(n.voters()) < 2 {
+	if n.raft.State() != raft.Leader {
 		return
 	}
-	if err := n.raft.LeadershipTransfer().Error(); err != nil {
-		n.log.Warn("the leadership could not be handed over", "error", err)
+	to, ok := n.successor(context.Background())
+	if !ok {
+		return
 	}
+	if err := n.raft.LeadershipTransferToServer(to.ID, to.Address).Error(); err != nil {
+		n.log.Warn("the leadership could not be handed over", "to", to.ID, "error", err)
+	}
+}
+
+// successor is the voter that answers now and has applied most. Raft itself would choose by what it sent last, and
+// wait for many seconds for a node that is gone (raft 1.8.0).
+func (n *Node) successor(ctx context.Context) (best raft.Server, ok bool) {
+	var applied uint64
+	for _, reply := range n.pingAll(ctx, n.voters()) {
+		s, voter := n.serverOf(reply.ID)
+		if !voter || reply.Draining || ok && reply.Applied <= applied {
+			continue
+		}
+		best, applied, ok = s, reply.Applied, true
+	}
+	return best, ok
 }

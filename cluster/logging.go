@@ -63,6 +63,11 @@ func (w *lineLogger) Write(line []byte) (int, error) {
 		}
 	}
 	msg = bytes.TrimPrefix(msg, []byte("[DEBUG] "))
+	if bytes.Contains(msg, []byte("label")) {
+		// Packets of another cluster, or of a node that had no cluster yet a moment ago. Who is not taken for a peer is
+		// told when it is met (Node.meet).
+		level = slog.LevelDebug
+	}
 	w.logger.Log(context.Background(), level, string(msg))
 	return len(line), nil
 }

@@ -64,19 +64,24 @@ type stateCollector struct {
 }
 
 var stateHelp = map[string]string{
-	"syllecta_fsm_applied_index":         "Last log index the state machine applied.",
-	"syllecta_fsm_clock_seconds":         "Committed clock, in Unix seconds.",
-	"syllecta_fsm_records":               "Completed records kept.",
-	"syllecta_fsm_locks":                 "Locks kept, lapsed ones included.",
-	"syllecta_raft_leader":               "1 if this node leads and is ready to serve.",
-	"syllecta_raft_has_leader":           "1 if this node knows a leader that is ready to serve.",
-	"syllecta_raft_term":                 "Raft term.",
-	"syllecta_raft_commit_index":         "Raft commit index.",
-	"syllecta_raft_last_index":           "Last index of the raft log.",
-	"syllecta_raft_voters":               "Voters in the raft configuration.",
-	"syllecta_raft_last_contact_seconds": "Time since a follower last heard from a leader; 0 on the leader.",
-	"syllecta_proposer_queue_calls":      "Calls waiting to be proposed.",
-	"syllecta_proposer_queue_bytes":      "Bytes waiting to be proposed.",
+	"syllecta_fsm_applied_index":                    "Last log index the state machine applied.",
+	"syllecta_fsm_clock_seconds":                    "Committed clock, in Unix seconds.",
+	"syllecta_fsm_records":                          "Completed records kept.",
+	"syllecta_fsm_locks":                            "Locks kept, lapsed ones included.",
+	"syllecta_raft_leader":                          "1 if this node leads and is ready to serve.",
+	"syllecta_raft_has_leader":                      "1 if this node knows a leader that is ready to serve.",
+	"syllecta_raft_term":                            "Raft term.",
+	"syllecta_raft_commit_index":                    "Raft commit index.",
+	"syllecta_raft_last_index":                      "Last index of the raft log.",
+	"syllecta_raft_voters":                          "Voters in the raft configuration.",
+	"syllecta_raft_healthy_voters":                  "Voters that answer this node and hear from the leader.",
+	"syllecta_raft_failure_tolerance":               "Healthy voters that may still fail before nothing is acknowledged; negative if that is so now.",
+	"syllecta_gossip_members":                       "Nodes that gossip shows to be alive, this one included.",
+	"syllecta_feature_level":                        "Feature level of the cluster.",
+	"syllecta_certificate_expiry_timestamp_seconds": "When this node's certificate for other nodes ends, in Unix seconds.",
+	"syllecta_raft_last_contact_seconds":            "Time since a follower last heard from a leader; 0 on the leader.",
+	"syllecta_proposer_queue_calls":                 "Calls waiting to be proposed.",
+	"syllecta_proposer_queue_bytes":                 "Bytes waiting to be proposed.",
 }
 
 func newStateCollector(n *Node) *stateCollector {
@@ -115,7 +120,15 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	gauge("syllecta_raft_term", float64(n.raft.CurrentTerm()))
 	gauge("syllecta_raft_commit_index", float64(n.raft.CommitIndex()))
 	gauge("syllecta_raft_last_index", float64(n.raft.LastIndex()))
-	gauge("syllecta_raft_voters", float64(len(n.voters())))
+	status := n.Status()
+	gauge("syllecta_raft_voters", float64(status.Voters))
+	gauge("syllecta_raft_healthy_voters", float64(status.HealthyVoters))
+	gauge("syllecta_raft_failure_tolerance", float64(status.FailureTolerance))
+	gauge("syllecta_gossip_members", float64(len(n.gossiped())))
+	gauge("syllecta_feature_level", float64(status.FeatureLevel))
+	if c := n.passport.certificates; c != nil {
+		gauge("syllecta_certificate_expiry_timestamp_seconds", float64(c.expires().Unix()))
+	}
 	if ago, ok := n.lastContact(); ok {
 		gauge("syllecta_raft_last_contact_seconds", ago.Seconds())
 	}

@@ -29,6 +29,10 @@ type Node struct {
 	log  *slog.Logger
 	wall func() time.Time // this machine's wall clock
 
+	passport  *passport
+	addresses *addressBook
+	logs      raft.LogStore
+	transport *watchedTransport
 	raft      *raft.Raft
 	notify    chan bool
 	applier   *applier
@@ -46,7 +50,16 @@ type Node struct {
 	readyTerm atomic.Uint64 // the term in which this node leads and is ready to serve; 0 otherwise
 	draining  atomic.Bool
 	diskFull  atomic.Bool
-	formation formation
+	disk      diskState
+	removed   atomic.Bool
+	opened    time.Time
+	// leaderSeen is when a leader was known last, as nanoseconds since opened.
+	leaderSeen atomic.Int64
+	formation  formation
+	steward    steward
+	snapshots  *snapshotStore
+	restoring  restoring
+	schedule   *backupSchedule
 
 	fatalOnce sync.Once
 	fatal     chan error
@@ -63,10 +76,12 @@ type Node struct {
 
 // parts are what a node stands on: files and sockets in production, memory in tests that run in virtual time.
 type parts struct {
-	id        raft.ServerID
+	passport  *passport
+	addresses *addressBook
 	logs      raft.LogStore
 	stable    raft.StableStore
 	snapshots *snapshotStore
+	ballast   *ballast // nil without a disk
 	transport raft.Transport
 	caller    caller
 	wall      func() time.Time
@@ -75,19 +90,27 @@ type parts struct {
 // assemble makes a node of its parts. Nothing runs yet but raft.
 func assemble(cfg Config, p parts) (*Node, error) {
 	n := &Node{
-		id:        p.id,
+		id:        p.passport.nodeID,
 		cfg:       cfg,
-		log:       cfg.Logger.With("node", string(p.id)),
+		log:       cfg.Logger.With("node", string(p.passport.nodeID)),
 		wall:      p.wall,
+		passport:  p.passport,
+		addresses: p.addresses,
 		notify:    make(chan bool, 16),
 		applier:   newApplier(),
 		clock:     &clusterClock{},
 		metrics:   newMetrics(cfg.Metrics),
 		ticketKey: make([]byte, 32),
 		fatal:     make(chan error, 1),
+		opened:    time.Now(),
 		closed:    make(chan struct{}),
 	}
 	_, _ = rand.Read(n.ticketKey) // never fails (crypto/rand)
+	n.formation.look = make(chan struct{}, 1)
+	n.steward = newSteward()
+	n.snapshots = p.snapshots
+	n.schedule = newBackupSchedule(cfg)
+	n.transport = watchTransport(p.transport)
 	n.peers = newPeerTable(n, p.caller)
 	n.proposer = newProposer(n.clock, n.applier.viewWhileApplying, n.metrics)
 	n.confirmer = coalescer{round: n.confirmTerm, timeout: cfg.electionTimeout(), tasks: &n.tasks}
@@ -96,20 +119,27 @@ func assemble(cfg Config, p parts) (*Node, error) {
 	n.applier.onApply = n.onApply
 	n.applier.onRestore = n.onRestore
 
+	n.disk.hold(p.ballast, cfg.Metrics)
 	guard := &storeGuard{
+		makeRoom: n.makeRoom,
 		deadline: cfg.StoreDeadline,
 		fatal:    n.fail,
 		observe:  func(d time.Duration) { n.metrics.storeSeconds.Observe(d.Seconds()) },
 	}
-	logs, err := raft.NewLogCache(logCacheEntries, &guardedLogs{guard, p.logs})
+	logs, err := raft.NewLogCache(logCacheEntries, &keptLogs{&guardedLogs{guard, p.logs}, &p.snapshots.restored})
 	if err != nil {
 		return nil, fmt.Errorf("log cache: %w", err)
+	}
+	n.logs = logs
+	if err := n.watchGap(); err != nil {
+		return nil, fmt.Errorf("log: %w", err)
 	}
 	n.raft, err = n.startRaft(logs, &guardedStable{guard, p.stable}, p)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", errors.Join(err, n.applier.restoreErr))
 	}
 	n.proposer.raft = n.raft
+	n.passport.attach(n)
 	cfg.Metrics.MustRegister(newStateCollector(n))
 	return n, nil
 }
@@ -117,7 +147,7 @@ func assemble(cfg Config, p parts) (*Node, error) {
 // startRaft starts raft, which panics over some of the entries that it cannot read.
 func (n *Node) startRaft(logs raft.LogStore, stable raft.StableStore, p parts) (r *raft.Raft, err error) {
 	defer refuseDamage(&err)()
-	return raft.NewRaft(n.raftConfig(), n.applier, logs, stable, p.snapshots, p.transport)
+	return raft.NewRaft(n.raftConfig(), n.applier, logs, stable, p.snapshots, n.transport)
 }
 
 // raftConfig states every setting that matters instead of leaving it to the library's defaults.
@@ -148,6 +178,8 @@ func (n *Node) run() {
 	n.loops.start(func() { n.peers.run(ctx) })
 	n.loops.start(func() { n.observeLeader(ctx) })
 	n.loops.start(func() { n.housekeep(ctx) })
+	n.loops.start(func() { n.transport.run(ctx, n.watchRestored) })
+	n.loops.start(func() { n.runBackups(ctx) })
 }
 
 // observeLeader wakes those who wait for a leader whenever raft learns of another one.
@@ -174,12 +206,33 @@ func (n *Node) housekeep(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		n.checkDisk()
+		n.checkRemoved()
+		n.reloadSecrets()
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
 			n.proposer.expireSuspects(now)
 		}
+	}
+}
+
+// reloadSecrets takes certificates and gossip keys over that have been replaced on disk.
+func (n *Node) reloadSecrets() {
+	if c := n.passport.certificates; c != nil {
+		n.reportReload("the certificate of this node", c.reload)
+	}
+	if g := n.formation.gossip.Load(); g != nil && g.keys != nil {
+		n.reportReload("the gossip keys", g.keys.reload)
+	}
+}
+
+func (n *Node) reportReload(what string, reload func() (bool, error)) {
+	changed, err := reload()
+	if err != nil {
+		n.log.Error("changed files are not taken over", "of", what, "error", err)
+	} else if changed {
+		n.log.Info("changed files are taken over", "of", what)
 	}
 }
 
@@ -201,6 +254,24 @@ func (n *Node) fail(err error) {
 // Fatal brings at most one error: the process must then end with a failure, and be restarted by its supervisor.
 func (n *Node) Fatal() <-chan error { return n.fatal }
 
+// gossiped is what gossip shows of the nodes that are alive.
+func (n *Node) gossiped() map[raft.ServerID]gossipMeta {
+	g := n.formation.gossip.Load()
+	if g == nil {
+		return nil
+	}
+	return g.members()
+}
+
+// gossipKey is the fingerprint of the key that this node encrypts gossip with; "" for none.
+func (n *Node) gossipKey() string {
+	g := n.formation.gossip.Load()
+	if g == nil || g.keys == nil {
+		return ""
+	}
+	return g.keys.primary()
+}
+
 // Propose puts the calls, at most MaxCallsPerProposal, into one log entry and returns their results in order once it
 // is applied and every wait is over. See the errors of this package for what it fails with.
 func (n *Node) Propose(ctx context.Context, calls ...Call) ([]fsm.Result, Receipt, error) {
@@ -209,6 +280,9 @@ func (n *Node) Propose(ctx context.Context, calls ...Call) ([]fsm.Result, Receip
 	}
 	if n.draining.Load() {
 		return nil, Receipt{}, ErrNotLeader // it is handing the leadership over, or has
+	}
+	if n.restoring.replacing.Load() {
+		return nil, Receipt{}, ErrUnavailable
 	}
 	if n.diskFull.Load() && hasClaim(calls) {
 		return nil, Receipt{}, ErrStorageFull

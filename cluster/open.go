@@ -2,14 +2,9 @@ package cluster
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -31,8 +26,11 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	id, err := identity(cfg.DataDir, cfg.NodeID)
+	pass, err := openPassport(cfg)
 	if err != nil {
+		return nil, err
+	}
+	if err := prepareBackups(cfg, string(pass.nodeID)); err != nil {
 		return nil, err
 	}
 	var cleanup closers
@@ -46,27 +44,38 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := listenWire(cfg.RaftAddr, cfg.RaftAdvertise)
+	lost, err := applyRecovery(cfg, pass.nodeID, store, snapshots)
+	if err != nil {
+		return nil, err
+	}
+	reserve, err := openBallast(cfg.DataDir, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	snapshots.leaveRoom(reserve)
+	w, err := listenWire(pass, cfg.Logger.With("node", string(pass.nodeID)))
 	if err != nil {
 		return nil, err
 	}
 	cleanup.add(func() { w.Close() })
+	addresses := newAddressBook(pass.nodeID, cfg.RaftAdvertise)
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: w, MaxPool: maxRaftConns, Timeout: raftIOTimeout, Logger: raftLogger(cfg.Logger),
-		MsgpackUseNewTimeFormat: true,
+		MsgpackUseNewTimeFormat: true, ServerAddressProvider: addresses,
 	})
 	cleanup.add(func() {
 		transport.Close()
 		transport.CloseStreams() // the idle ones to other nodes
 	})
 	n, err := assemble(cfg, parts{
-		id: raft.ServerID(id), logs: store, stable: store, snapshots: snapshots,
-		transport: transport, caller: newNetCaller(), wall: time.Now,
+		passport: pass, addresses: addresses, logs: store, stable: store, snapshots: snapshots, ballast: reserve,
+		transport: transport, caller: newNetCaller(pass), wall: time.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := w.serve(&peerService{n}); err != nil {
+	n.steward.lost = lost
+	if err := w.serve(&peerService{n}, &lobbyService{n}); err != nil {
 		return nil, errors.Join(err, n.raft.Shutdown().Error())
 	}
 	n.run()
@@ -80,56 +89,35 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// identity returns the node's id, which the data directory keeps: raft counts votes by it, so a directory never
-// changes its id.
-func identity(dir, configured string) (string, error) {
-	path := filepath.Join(dir, "node-id")
-	raw, err := os.ReadFile(path)
-	kept := strings.TrimSpace(string(raw))
-	switch {
-	case err == nil && configured != "" && kept != configured:
-		return "", fmt.Errorf("this data directory belongs to node %q, not %q: use its own id, or another directory",
-			kept, configured)
-	case err == nil && !namePattern.MatchString(kept):
-		return "", fmt.Errorf("%s does not hold a node id", path)
-	case err == nil:
-		return kept, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("read the node id: %w", err)
+// openPassport reads from the data directory who this node is and to which cluster it belongs.
+func openPassport(cfg Config) (*passport, error) {
+	if err := refuseRemoved(cfg.DataDir); err != nil {
+		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(dir, "raft.db")); err == nil {
-		return "", fmt.Errorf("%s is missing beside an existing log: restore it, the node must not change its id", path)
-	}
-	if configured == "" {
-		var random [4]byte
-		_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-		configured = "node-" + hex.EncodeToString(random[:])
-	}
-	if err := writeDurably(path, configured+"\n"); err != nil {
-		return "", fmt.Errorf("keep the node id: %w", err)
-	}
-	return configured, nil
-}
-
-// writeDurably makes a file that is there whole or not at all, even if the machine loses power: a log may follow that
-// is of no use without the id.
-func writeDurably(path, content string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	// Before the identity is drawn and kept: a certificate says who its node is.
+	certificates, err := loadNodeCertificates(cfg, raft.ServerID(cfg.NodeID))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = f.WriteString(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	configured := cfg.NodeID
+	if certificates != nil {
+		configured = string(certificates.id())
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
+	id, err := identity(cfg.DataDir, configured)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	diskID, err := diskIdentity(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	a, err := openAffiliation(cfg.DataDir, cfg.ClusterName)
+	if err != nil {
+		return nil, err
+	}
+	p := newPassport(cfg, raft.ServerID(id), diskID, a)
+	p.certificates = certificates
+	return p, nil
 }
 
 // closers undo what was opened, last opened first, unless they are kept.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"runtime/pprof"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -64,6 +66,7 @@ func closeNode(t *testing.T, n *Node) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := n.Shutdown(ctx); err != nil {
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2) // what it hangs on
 		t.Error(err)
 	}
 }
@@ -128,11 +131,11 @@ func TestThreeNodesFormByGossip(t *testing.T) {
 	var nodes []*Node
 	var seeds []string
 	for i := range 3 {
-		gossip := freeAddr(t)
+		at := freeAddr(t)
 		nodes = append(nodes, openNode(t, Config{
-			NodeID: fmt.Sprintf("n%d", i), BootstrapExpect: 3, GossipAddr: gossip, Join: seeds,
+			NodeID: fmt.Sprintf("n%d", i), BootstrapExpect: 3, RaftAddr: at, GossipAddr: freeAddr(t), Join: seeds,
 		}))
-		seeds = append(seeds, gossip)
+		seeds = append(seeds, at)
 	}
 	leader := waitForLeader(t, nodes...)
 	tenant := newTenant(t, leader)

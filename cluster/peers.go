@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 const (
@@ -80,7 +82,9 @@ func (t *peerTable) run(ctx context.Context) {
 		case <-t.kick:
 		}
 		timer.Reset(t.pause())
-		for _, s := range t.node.servers() {
+		servers := t.node.servers()
+		t.node.addresses.update(servers, t.node.gossiped())
+		for _, s := range servers {
 			if s.ID != t.node.id && !busy[s.ID] {
 				busy[s.ID] = true
 				wg.Go(func() {
@@ -106,7 +110,7 @@ func (t *peerTable) ping(ctx context.Context, s raft.Server) {
 	defer cancel()
 	var reply PingReply
 	asked := time.Now()
-	if err := t.ask.call(ctx, s.Address, methodPing, PingRequest{From: t.node.id}, &reply); err != nil {
+	if err := t.ask.call(ctx, t.node.addresses.at(s), methodPing, PingRequest{From: t.node.id}, &reply); err != nil {
 		t.node.log.Debug("a peer does not answer", "peer", s.ID, "error", err)
 		return
 	}
@@ -187,6 +191,17 @@ func (n *Node) introduce() PingReply {
 		Clock:     clock,
 		ClockSure: sure,
 		Wall:      n.wall(),
+		Role:      roleName(n.raft.State()),
+		Passed:    n.raft.AppliedIndex(),
+		Draining:  n.draining.Load(),
+		Contact:   -1,
+		DiskID:    n.passport.diskID,
+		Feature:   fsm.FeatureLevel,
+		GossipKey: n.gossipKey(),
+	}
+	reply.DiskFree, reply.DiskTotal = n.diskNow()
+	if ago, ok := n.lastContact(); ok {
+		reply.Contact = ago
 	}
 	if quorum {
 		reply.Quorum, reply.QuorumAge = true, time.Since(asOf)
@@ -219,6 +234,10 @@ func (n *Node) quorumTime() (at time.Time, ok bool) {
 
 // heardFrom uses a peer's answer: a leader's clock is carried on, and digests are compared.
 func (n *Node) heardFrom(h heard) {
+	if h.reply.Expelled {
+		n.leaveForGood()
+		return
+	}
 	if h.reply.Leading && h.reply.Term == n.raft.CurrentTerm() && !n.IsLeader() {
 		n.clock.carry(h.reply.Clock, h.asked, h.at)
 	}

@@ -45,6 +45,7 @@ type proposer struct {
 
 	mu      sync.Mutex
 	leading bool
+	paused  bool // while the state is replaced
 	queue   []*proposal
 	calls   int // in queue
 	bytes   int // in queue
@@ -91,6 +92,9 @@ func (p *proposer) enqueue(pr *proposal) error {
 	defer p.mu.Unlock()
 	if !p.leading {
 		return ErrNotLeader
+	}
+	if p.paused {
+		return ErrUnavailable
 	}
 	if p.calls+len(pr.calls) > maxQueuedCalls || p.bytes+pr.bytes > maxQueuedBytes {
 		p.metrics.rejected.Inc()
@@ -224,8 +228,13 @@ func (p *proposer) revoke() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leading = false
+	p.dismiss(ErrNotLeader)
+}
+
+// dismiss refuses what was not proposed with an error, and answers who waits for a lock.
+func (p *proposer) dismiss(err error) {
 	for _, pr := range p.queue {
-		pr.fail(ErrNotLeader)
+		pr.fail(err)
 	}
 	p.queue, p.calls, p.bytes = nil, 0, 0
 	for _, c := range p.waits.clear() {
@@ -461,7 +470,7 @@ func (p *proposer) deliver(b *batch, at Receipt, results []fsm.Result) {
 }
 
 func (p *proposer) deliverCall(c *pendingCall, r fsm.Result, at Receipt, now time.Time) {
-	mayWait := p.leading && now.Before(c.waitUntil) && !c.proposal.gone && !c.settled && (c.waiting || p.waits.room())
+	mayWait := p.leading && !p.paused && now.Before(c.waitUntil) && !c.proposal.gone && !c.settled && (c.waiting || p.waits.room())
 	switch {
 	case r.Outcome == fsm.InProgress && mayWait:
 		c.last = r
@@ -489,7 +498,7 @@ func (p *proposer) leaveQueue(c *pendingCall, r fsm.Result, at Receipt) {
 // giveBack releases a lock that was granted to a waiter who has left. It goes before everything that is queued: the
 // same owner may claim again, since it was told that the outcome is unknown, and must not lose what that claim brings.
 func (p *proposer) giveBack(id fsm.RecordID, token fsm.Token) {
-	if !p.leading {
+	if !p.leading || p.paused {
 		return // the lock lapses by itself
 	}
 	pr, err := newProposal([]Call{{Command: fsm.Release{ID: id, Token: token}}}, time.Time{})

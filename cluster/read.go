@@ -29,6 +29,9 @@ func (n *Node) Read(ctx context.Context, id fsm.RecordID) (fsm.View, Receipt, er
 		}
 		v, at, _ = n.applier.view(id)
 	}
+	if n.restoring.replacing.Load() { // this may be a restored state that is not committed yet
+		return fsm.View{}, Receipt{}, ErrUnavailable
+	}
 	if v.State == fsm.StateLocked && v.LeaseEndMs != fsm.NeverMs {
 		v.LeaseRemainingMs = max(1, v.LeaseEndMs-n.clock.nowMs())
 	}
@@ -113,12 +116,13 @@ func (n *Node) CatchUp(ctx context.Context) error {
 
 // askLeader is one round of CatchUp on a follower.
 func (n *Node) askLeader(ctx context.Context) error {
-	address, id := n.raft.LeaderWithID()
+	at, id := n.raft.LeaderWithID()
 	if id == "" || id == n.id {
 		return ErrUnavailable
 	}
 	var reply PingReply
-	if err := n.peers.ask.call(ctx, address, methodPing, PingRequest{From: n.id, Confirm: true}, &reply); err != nil {
+	to := n.addresses.at(raft.Server{ID: id, Address: at})
+	if err := n.peers.ask.call(ctx, to, methodPing, PingRequest{From: n.id, Confirm: true}, &reply); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if !reply.Leading {
@@ -170,7 +174,7 @@ func (n *Node) confirmTerm(ctx context.Context) error {
 // askTerm returns the term a voter is in, or 0 if it does not answer.
 func (n *Node) askTerm(ctx context.Context, s raft.Server) uint64 {
 	var reply TermReply
-	if err := n.peers.ask.call(ctx, s.Address, methodTerm, TermRequest{}, &reply); err != nil {
+	if err := n.peers.ask.call(ctx, n.addresses.at(s), methodTerm, TermRequest{}, &reply); err != nil {
 		return 0
 	}
 	return reply.Term

@@ -15,9 +15,9 @@ type caller interface {
 
 // The methods of the service between nodes.
 const (
-	methodTerm      = "Peer.Term"
-	methodPing      = "Peer.Ping"
-	methodBootstrap = "Peer.Bootstrap"
+	methodTerm    = "Peer.Term"
+	methodPing    = "Peer.Ping"
+	methodRemoved = "Peer.Removed"
 )
 
 // TermRequest asks a voter which term it is in.
@@ -53,15 +53,18 @@ type PingReply struct {
 	Wall      time.Time
 
 	Digests []digestCheckpoint
-}
 
-// BootstrapRequest asks a node whether it sees the same founders of a new cluster.
-type BootstrapRequest struct{ Founders []raft.ServerID }
-
-// BootstrapReply agrees, or says why not.
-type BootstrapReply struct {
-	Agreed bool
-	Reason string
+	Role     string
+	Passed   uint64 // the highest log index it has applied, entries counted that the state machine never sees
+	Draining bool
+	// Contact is how long ago it heard from the leader; negative if it never did.
+	Contact             time.Duration
+	DiskID              string
+	DiskFree, DiskTotal int64
+	Feature             uint32
+	GossipKey           string
+	// Expelled tells the node that asked that it was removed from the cluster.
+	Expelled bool
 }
 
 // peerService is what a node answers to other nodes.
@@ -83,11 +86,21 @@ func (s *peerService) Ping(request PingRequest, reply *PingReply) error {
 		}
 	}
 	*reply = s.node.introduce()
+	m := s.node.Directory().Member(string(request.From))
+	reply.Expelled = m != nil && m.Retired()
 	return nil
 }
 
-// Bootstrap answers whether this node would found a new cluster with exactly these nodes.
-func (s *peerService) Bootstrap(request BootstrapRequest, reply *BootstrapReply) error {
-	*reply = s.node.founding(request.Founders)
+// RemovedRequest tells a node that it was removed from the cluster, in case it could not learn that from the log.
+type RemovedRequest struct{ NodeID raft.ServerID }
+
+// RemovedReply answers a RemovedRequest.
+type RemovedReply struct{}
+
+// Removed is told by the leader.
+func (s *peerService) Removed(request RemovedRequest, _ *RemovedReply) error {
+	if request.NodeID == s.node.id {
+		s.node.leaveForGood()
+	}
 	return nil
 }

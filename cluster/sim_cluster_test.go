@@ -150,7 +150,9 @@ func (c *simCluster) start(s *simNode) {
 	c.t.Helper()
 	end := newSimEnd(c.net, s.addr)
 	n, err := assemble(c.config(s), parts{
-		id: s.id, logs: s.log, stable: s.log, snapshots: &snapshotStore{s.snapshots},
+		passport:  newPassport(c.config(s), s.id, "disk-of-"+string(s.id), &affiliation{}),
+		addresses: newAddressBook(s.id, string(s.addr)),
+		logs:      s.log, stable: s.log, snapshots: &snapshotStore{SnapshotStore: s.snapshots},
 		transport: end, caller: end, wall: s.wall.now,
 	})
 	if err != nil {

@@ -192,7 +192,8 @@ func (e *simEnd) isClosed() bool {
 
 // call implements caller. The answer is a copy, as it would be after a journey over the wire.
 func (e *simEnd) call(ctx context.Context, to raft.ServerAddress, method string, request, reply any) error {
-	answer, err := e.net.exchange(ctx, e.addr, to, func(peer *simEnd) (any, error) { return peer.serve(method, request) })
+	_, at := locate(to)
+	answer, err := e.net.exchange(ctx, e.addr, raft.ServerAddress(at), func(peer *simEnd) (any, error) { return peer.serve(method, request) })
 	if e.net.isDeaf(e.addr) {
 		<-ctx.Done()
 		err = errSimLost
@@ -214,6 +215,10 @@ func (e *simEnd) serve(method string, request any) (any, error) {
 	case methodTerm:
 		var reply TermReply
 		err := e.service.Term(request.(TermRequest), &reply)
+		return reply, err
+	case methodRemoved:
+		var reply RemovedReply
+		err := e.service.Removed(request.(RemovedRequest), &reply)
 		return reply, err
 	case methodPing:
 		var reply PingReply

@@ -37,11 +37,17 @@ type raftMeta struct {
 	Index, Term        uint64
 	Configuration      raft.Configuration
 	ConfigurationIndex uint64
+	// Restored tells that the state is an operator's, put in the place of what the log had led to: see restoredState.
+	Restored bool `json:",omitempty"`
 }
 
 // snapshotStore is a raft.SnapshotStore that keeps raft's own metadata inside each snapshot, and offers only the
 // newest: falling back to an older one after damage would need log entries that may be gone.
-type snapshotStore struct{ raft.SnapshotStore }
+type snapshotStore struct {
+	raft.SnapshotStore
+	dir      string // of the snapshots
+	restored restoredState
+}
 
 // openSnapshots opens the snapshots in dir, removes those that a crash left unfinished, and refuses a newest one that
 // is damaged: raft would only say that it found none.
@@ -50,19 +56,22 @@ func openSnapshots(dir string, log hclog.Logger) (*snapshotStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
-	if err := removeUnfinished(filepath.Join(dir, snapshotsDir)); err != nil {
-		return nil, err
-	}
-	newest, err := newestSnapshot(filepath.Join(dir, snapshotsDir))
-	if err != nil {
-		return nil, err
-	}
-	if newest != "" {
-		if err := checkSnapshot(newest); err != nil {
-			return nil, damagedSnapshot(newest, err)
+	s := &snapshotStore{SnapshotStore: files, dir: filepath.Join(dir, snapshotsDir)}
+	for _, leftovers := range []string{filepath.Join(s.dir, "*.tmp"), filepath.Join(dir, spoolPattern)} {
+		if err := removeUnfinished(leftovers); err != nil {
+			return nil, err
 		}
 	}
-	return &snapshotStore{files}, nil
+	newest, err := newestSnapshot(s.dir)
+	if err != nil || newest == "" {
+		return s, err
+	}
+	meta, err := checkSnapshot(newest)
+	if err != nil {
+		return nil, damagedSnapshot(newest, err)
+	}
+	s.restored.note(meta)
+	return s, nil
 }
 
 func damagedSnapshot(path string, err error) error {
@@ -70,8 +79,9 @@ func damagedSnapshot(path string, err error) error {
 		"node's data directory and let it join again under a new node id", path, err)
 }
 
-func removeUnfinished(dir string) error {
-	unfinished, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
+// removeUnfinished removes what a crash left behind under names that match.
+func removeUnfinished(pattern string) error {
+	unfinished, err := filepath.Glob(pattern)
 	if err != nil {
 		return fmt.Errorf("list unfinished snapshots: %w", err)
 	}
@@ -115,38 +125,38 @@ func snapshotOrder(name string) (order []uint64, ok bool) {
 }
 
 // checkSnapshot verifies a snapshot to its end, and its metadata file against what it says of itself.
-func checkSnapshot(path string) error {
+func checkSnapshot(path string) (inside raftMeta, err error) {
 	raw, err := os.ReadFile(filepath.Join(path, "meta.json"))
 	if err != nil {
-		return err
+		return inside, err
 	}
 	var outside struct {
 		raft.SnapshotMeta
 		CRC []byte
 	}
 	if err := json.Unmarshal(raw, &outside); err != nil {
-		return fmt.Errorf("meta.json: %w", err)
+		return inside, fmt.Errorf("meta.json: %w", err)
 	}
 	f, err := os.Open(filepath.Join(path, "state.bin"))
 	if err != nil {
-		return err
+		return inside, err
 	}
 	defer f.Close()
 	crc := crc64.New(crc64.MakeTable(crc64.ECMA)) // as raft.FileSnapshotStore has it
-	inside, err := readRaftMeta(io.TeeReader(f, crc))
+	inside, err = readRaftMeta(io.TeeReader(f, crc))
 	if err != nil {
-		return err
+		return inside, err
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return inside, err
 	}
-	want := raftMeta{outside.Index, outside.Term, outside.Configuration, outside.ConfigurationIndex}
+	want := raftMeta{outside.Index, outside.Term, outside.Configuration, outside.ConfigurationIndex, inside.Restored}
 	if !reflect.DeepEqual(inside, want) || outside.ID != filepath.Base(path) || outside.Version != 1 ||
 		outside.Size != info.Size() || !bytes.Equal(outside.CRC, crc.Sum(nil)) {
-		return errors.New("meta.json does not describe state.bin")
+		return inside, errors.New("meta.json does not describe state.bin")
 	}
-	return nil
+	return inside, nil
 }
 
 // readRaftMeta reads the first section of a snapshot, and verifies the rest.
@@ -155,6 +165,20 @@ func readRaftMeta(r io.Reader) (meta raftMeta, err error) {
 	if err != nil {
 		return meta, err
 	}
+	if meta, err = readRaftSection(sr); err != nil {
+		return meta, err
+	}
+	for err == nil {
+		_, err = sr.Next()
+	}
+	if !errors.Is(err, io.EOF) {
+		return meta, err
+	}
+	return meta, nil
+}
+
+// readRaftSection reads the first section.
+func readRaftSection(sr *snapshot.Reader) (meta raftMeta, err error) {
 	section, err := sr.Next()
 	if err != nil {
 		return meta, err
@@ -170,12 +194,6 @@ func readRaftMeta(r io.Reader) (meta raftMeta, err error) {
 	if err := json.Unmarshal(b, &meta); err != nil {
 		return meta, fmt.Errorf("raft section: %w", err)
 	}
-	for err == nil {
-		_, err = sr.Next()
-	}
-	if !errors.Is(err, io.EOF) {
-		return meta, err
-	}
 	return meta, nil
 }
 
@@ -186,7 +204,8 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	if err != nil {
 		return nil, err
 	}
-	return &snapshotSink{sink, raftMeta{index, term, configuration, configurationIndex}}, nil
+	meta := raftMeta{Index: index, Term: term, Configuration: configuration, ConfigurationIndex: configurationIndex}
+	return &snapshotSink{SnapshotSink: sink, meta: meta, restored: &s.restored}, nil
 }
 
 // List implements raft.SnapshotStore: the newest snapshot alone.
@@ -195,36 +214,20 @@ func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
 	return all[:min(1, len(all))], err
 }
 
-// snapshotSink remembers what the snapshot is of, for Persist to write down.
-type snapshotSink struct {
-	raft.SnapshotSink
-	meta raftMeta
-}
-
 // persister writes a captured state into a sink; it implements raft.FSMSnapshot.
 type persister struct{ captured *fsm.Snapshot }
 
 // Persist runs beside Apply.
 func (p *persister) Persist(sink raft.SnapshotSink) error {
-	if err := p.write(sink); err != nil {
+	if err := p.write(sink.(*snapshotSink)); err != nil {
 		return errors.Join(fmt.Errorf("write a snapshot: %w", err), sink.Cancel())
 	}
 	return sink.Close()
 }
 
-func (p *persister) write(sink raft.SnapshotSink) error {
-	w, err := snapshot.NewWriter(sink)
+func (p *persister) write(sink *snapshotSink) error {
+	w, err := sink.begin()
 	if err != nil {
-		return err
-	}
-	meta, err := json.Marshal(sink.(*snapshotSink).meta)
-	if err != nil {
-		return err
-	}
-	if err := w.Begin(sectionRaft, sectionRaftVersion); err != nil {
-		return err
-	}
-	if err := w.Append(meta); err != nil {
 		return err
 	}
 	if err := p.captured.Write(w); err != nil {

@@ -336,7 +336,7 @@ func TestUnwritableSnapshotIsCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	sink := &failingSink{}
-	err = captured.Persist(&snapshotSink{sink, raftMeta{}})
+	err = captured.Persist(&snapshotSink{SnapshotSink: sink})
 	if err == nil || !strings.Contains(err.Error(), "no space left") || !sink.cancelled || sink.closed {
 		t.Errorf("%v, cancelled %v, closed %v", err, sink.cancelled, sink.closed)
 	}

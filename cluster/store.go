@@ -99,6 +99,7 @@ type storeGuard struct {
 	deadline time.Duration
 	fatal    func(error)
 	observe  func(time.Duration) // of a write
+	makeRoom func()              // when a write finds no space; nil if there is nothing to be done about it
 }
 
 func (g *storeGuard) watch(what string) (finish func(error) error) {
@@ -126,6 +127,28 @@ func (g *storeGuard) arm(what string, done *atomic.Bool, slices int) *time.Timer
 				what, g.deadline))
 		}
 	})
+}
+
+// write watches a write. One that finds no space is tried once more after room was made, the only error of a store
+// that does not mean "unknown". A bbolt commit writes its pages to places that the last commit does not use, flushes
+// them, overwrites one of two meta pages in place, and flushes that; nothing of it can be seen before the meta page.
+//   - A page for which there is no space fails in write(2), and isFull recognises that alone. The meta pages have had
+//     theirs since the file was made; where a file system copies even those, one that was not taken is the old one.
+//   - So nothing became visible. bbolt rolls back: the list of free pages is made anew from the last commit, the one on
+//     disk, and the handle goes on from there. The next try writes all of its pages again, wherever they are free, and
+//     has its own flushes: nothing of the first try is relied on.
+//   - What is written is entries at indexes, keys with values, or indexes removed: twice is once.
+//
+// A flush that fails is another matter. The meta page of that commit may be visible but not on disk, and bbolt would
+// reuse pages that the one on disk still needs. That stays unknown, and fatal.
+func (g *storeGuard) write(what string, do func() error) error {
+	finish := g.watch(what)
+	err := do()
+	if isFull(err) && g.makeRoom != nil {
+		g.makeRoom()
+		err = do()
+	}
+	return finish(err)
 }
 
 // guardedLogs is a raft.LogStore under a storeGuard that also checks what it reads back.
@@ -175,15 +198,14 @@ func (s *guardedLogs) StoreLogs(logs []*raft.Log) error {
 	for i, log := range logs {
 		all[i] = sealed(log)
 	}
-	finish, start := s.watch("write entries"), time.Now()
-	err := s.logs.StoreLogs(all)
+	start := time.Now()
+	err := s.write("write entries", func() error { return s.logs.StoreLogs(all) })
 	s.observe(time.Since(start))
-	return finish(err)
+	return err
 }
 
 func (s *guardedLogs) DeleteRange(lo, hi uint64) error {
-	finish := s.watch("delete entries")
-	return finish(s.logs.DeleteRange(lo, hi))
+	return s.write("delete entries", func() error { return s.logs.DeleteRange(lo, hi) })
 }
 
 // guardedStable is a raft.StableStore under a storeGuard.
@@ -196,8 +218,7 @@ type guardedStable struct {
 func absent(err error) bool { return err != nil && err.Error() == raftboltdb.ErrKeyNotFound.Error() }
 
 func (s *guardedStable) Set(key, value []byte) error {
-	finish := s.watch("write raft's state")
-	return finish(s.stable.Set(key, value))
+	return s.write("write raft's state", func() error { return s.stable.Set(key, value) })
 }
 
 func (s *guardedStable) Get(key []byte) ([]byte, error) {
@@ -211,8 +232,7 @@ func (s *guardedStable) Get(key []byte) ([]byte, error) {
 }
 
 func (s *guardedStable) SetUint64(key []byte, value uint64) error {
-	finish := s.watch("write raft's state")
-	return finish(s.stable.SetUint64(key, value))
+	return s.write("write raft's state", func() error { return s.stable.SetUint64(key, value) })
 }
 
 func (s *guardedStable) GetUint64(key []byte) (uint64, error) {

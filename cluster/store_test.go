@@ -356,7 +356,8 @@ func reopen(t *testing.T, dir string) error {
 	defer transport.Close()
 	cfg := Config{DataDir: dir, RaftAddr: "127.0.0.1:1"}.withDefaults()
 	n, err := assemble(cfg, parts{
-		id: "n0", logs: store, stable: store, snapshots: snapshots, transport: transport, wall: time.Now,
+		passport: newPassport(cfg, "n0", "", &affiliation{}), addresses: newAddressBook("n0", cfg.RaftAddr),
+		logs: store, stable: store, snapshots: snapshots, transport: transport, wall: time.Now,
 	})
 	if err != nil {
 		return err

@@ -2,27 +2,27 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/rpc"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// Raft and the service between nodes share one port: the first byte of a connection says which it is for.
 const (
-	streamRaft byte = 'R'
-	streamPeer byte = 'P'
-)
-
-const (
-	// preambleDeadline bounds how long a new connection may take to say what it is for.
+	// preambleDeadline bounds how long a new connection may take for its TLS handshake and hello.
 	preambleDeadline = 5 * time.Second
-	// maxInboundConns bounds the connections of other nodes, raft's included: a handful each is normal.
+	// maxUnknownConns bounds the connections that have not said yet who they are; maxInboundConns those that have, raft's
+	// included: a handful for each node is normal.
+	maxUnknownConns = 64
 	maxInboundConns = 256
 	dialTimeout     = 2 * time.Second
 )
@@ -33,13 +33,16 @@ var errWireClosed = errors.New("the wire is closed")
 // others itself.
 type wire struct {
 	listener  net.Listener
-	advertise addr
+	passport  *passport
+	log       *slog.Logger
 	raftConns chan net.Conn
-	server    *rpc.Server
+	services  map[stream]*rpc.Server
+	unknown   chan struct{}
 	slots     chan struct{}
 	done      chan struct{}
 	wg        sync.WaitGroup
 	preamble  time.Duration // preambleDeadline, unless a test is in a hurry
+	refused   refusalLog
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // inbound connections, closed on shutdown
@@ -51,28 +54,31 @@ type addr string
 func (a addr) Network() string { return "tcp" }
 func (a addr) String() string  { return string(a) }
 
-func listenWire(listenAddr, advertise string) (*wire, error) {
-	l, err := net.Listen("tcp", listenAddr)
+func listenWire(p *passport, log *slog.Logger) (*wire, error) {
+	l, err := net.Listen("tcp", p.cfg.RaftAddr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for other nodes: %w", err)
 	}
-	w := &wire{
+	return &wire{
 		listener:  l,
-		advertise: addr(advertise),
+		passport:  p,
+		log:       log,
 		raftConns: make(chan net.Conn),
-		server:    rpc.NewServer(),
+		services:  map[stream]*rpc.Server{streamPeer: rpc.NewServer(), streamLobby: rpc.NewServer()},
+		unknown:   make(chan struct{}, maxUnknownConns),
 		slots:     make(chan struct{}, maxInboundConns),
 		done:      make(chan struct{}),
 		preamble:  preambleDeadline,
 		conns:     make(map[net.Conn]bool),
-	}
-	return w, nil
+	}, nil
 }
 
-// serve accepts connections and answers peers with the service until the wire is closed.
-func (w *wire) serve(service *peerService) error {
-	if err := w.server.RegisterName("Peer", service); err != nil {
-		return fmt.Errorf("register the peer service: %w", err)
+// serve accepts connections and answers members and strangers until the wire is closed.
+func (w *wire) serve(peers *peerService, lobby *lobbyService) error {
+	err := errors.Join(w.services[streamPeer].RegisterName("Peer", peers),
+		w.services[streamLobby].RegisterName("Lobby", lobby))
+	if err != nil {
+		return fmt.Errorf("register the services between nodes: %w", err)
 	}
 	w.wg.Go(w.acceptLoop)
 	return nil
@@ -94,7 +100,7 @@ func (w *wire) acceptLoop() {
 			continue
 		}
 		select {
-		case w.slots <- struct{}{}:
+		case w.unknown <- struct{}{}:
 			w.wg.Go(func() { w.route(conn) })
 		default:
 			conn.Close()
@@ -102,32 +108,104 @@ func (w *wire) acceptLoop() {
 	}
 }
 
-// route reads what a connection is for and passes it on.
+// route finds out who calls and what for, and passes the connection on.
 func (w *wire) route(conn net.Conn) {
-	in := &inboundConn{Conn: conn, release: sync.OnceFunc(func() {
+	known := sync.OnceFunc(func() { <-w.unknown })
+	defer known()
+	if !w.track(conn) {
+		conn.Close()
+		return
+	}
+	secured, kind, err := w.receive(conn)
+	if err != nil {
+		w.refused.note(w.log, conn.RemoteAddr(), err)
+		w.untrack(conn)
+		conn.Close()
+		return
+	}
+	in := &inboundConn{Conn: secured, release: sync.OnceFunc(func() {
 		w.untrack(conn)
 		<-w.slots
 	})}
-	if !w.track(conn) {
-		in.Close()
+	known()
+	if kind != streamRaft {
+		w.services[kind].ServeConn(in) // closes it
 		return
 	}
-	var kind [1]byte
-	_ = conn.SetReadDeadline(time.Now().Add(w.preamble))
-	_, err := io.ReadFull(conn, kind[:])
-	_ = conn.SetReadDeadline(time.Time{})
-	switch {
-	case err == nil && kind[0] == streamPeer:
-		w.server.ServeConn(in) // closes it
-	case err == nil && kind[0] == streamRaft:
-		select {
-		case w.raftConns <- in:
-		case <-w.done:
-			in.Close()
-		}
-	default:
+	select {
+	case w.raftConns <- in:
+	case <-w.done:
 		in.Close()
 	}
+}
+
+// receive shakes hands with a caller. On success one of the slots is taken.
+func (w *wire) receive(conn net.Conn) (net.Conn, stream, error) {
+	_ = conn.SetDeadline(time.Now().Add(w.preamble))
+	var certified raft.ServerID
+	if certs := w.passport.certificates; certs != nil {
+		secured := tls.Server(conn, certs.server())
+		if err := secured.Handshake(); err != nil {
+			return nil, 0, fmt.Errorf("TLS: %w", err)
+		}
+		id, err := certs.peer(secured.ConnectionState())
+		if err != nil {
+			return nil, 0, fmt.Errorf("TLS: %w", err)
+		}
+		conn, certified = secured, id
+	}
+	kind, caller, err := readHello(conn)
+	if err != nil {
+		return nil, 0, err
+	}
+	answer := w.passport.introduce(streamLobby, "")
+	refusal := w.passport.judge(kind, caller, certified)
+	if refusal == nil {
+		select {
+		case w.slots <- struct{}{}:
+		default:
+			refusal = &Refusal{ReasonUnreachable, "too many connections from other nodes"}
+		}
+	}
+	if refusal != nil {
+		answer.Refused, answer.Detail = refusal.Reason, refusal.Detail
+		return nil, 0, errors.Join(fmt.Errorf("%s: %w", caller.NodeID, refusal), writeHello(conn, kind, answer))
+	}
+	if err := writeHello(conn, kind, answer); err != nil {
+		<-w.slots
+		return nil, 0, err
+	}
+	_ = conn.SetDeadline(time.Time{})
+	w.passport.welcome(caller)
+	return conn, kind, nil
+}
+
+// refusalLog says once why a host is turned away, not each time it comes again.
+type refusalLog struct {
+	mu   sync.Mutex
+	told map[string]bool
+}
+
+// maxRefusalsTold bounds what a refusalLog remembers; then it starts over.
+const maxRefusalsTold = 64
+
+func (l *refusalLog) note(log *slog.Logger, from net.Addr, err error) {
+	host, _, _ := net.SplitHostPort(from.String())
+	level := slog.LevelWarn
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		level = slog.LevelDebug // it only looked whether the port is open
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	told := host + " " + err.Error()
+	if l.told[told] {
+		return
+	}
+	if l.told == nil || len(l.told) == maxRefusalsTold {
+		l.told = make(map[string]bool)
+	}
+	l.told[told] = true
+	log.Log(context.Background(), level, "a connection from another node is refused", "from", host, "reason", err)
 }
 
 // inboundConn is a connection that counts until it is closed, by whomever it was passed to.
@@ -187,39 +265,86 @@ func (w *wire) Close() error {
 }
 
 // Addr implements net.Listener: the address at which others reach this node.
-func (w *wire) Addr() net.Addr { return w.advertise }
+func (w *wire) Addr() net.Addr { return addr(w.passport.cfg.RaftAdvertise) }
 
 // Dial implements raft.StreamLayer.
 func (w *wire) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return dialWire(ctx, to, streamRaft)
+	conn, _, err := w.passport.dial(ctx, to, streamRaft)
+	return conn, err
 }
 
-func dialWire(ctx context.Context, to raft.ServerAddress, kind byte) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", string(to))
+// located joins a node's id and its address, so that whoever dials knows whom to expect there.
+func located(id raft.ServerID, at raft.ServerAddress) raft.ServerAddress {
+	return raft.ServerAddress(id) + "@" + at
+}
+
+// locate is the reverse of located; without an id, whoever answers is meant.
+func locate(to raft.ServerAddress) (id raft.ServerID, at string) {
+	if id, at, ok := strings.Cut(string(to), "@"); ok {
+		return raft.ServerID(id), at
+	}
+	return "", string(to)
+}
+
+// dial opens a stream to another node: to names its address, and may name its id before it (see located).
+func (p *passport) dial(ctx context.Context, to raft.ServerAddress, kind stream) (net.Conn, hello, error) {
+	id, at := locate(to)
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", at)
 	if err != nil {
-		return nil, err
+		return nil, hello{}, err
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetWriteDeadline(deadline)
-	}
-	if _, err := conn.Write([]byte{kind}); err != nil {
+	// The handshake ends with ctx, whichever end it waits for.
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	secured, answer, err := p.shakeHands(ctx, conn, id, kind)
+	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("open a stream to %s: %w", to, err)
+		return nil, answer, fmt.Errorf("open a stream to %s: %w", to, err)
 	}
-	_ = conn.SetWriteDeadline(time.Time{})
-	return conn, nil
+	if ctx.Err() != nil {
+		secured.Close()
+		return nil, answer, fmt.Errorf("open a stream to %s: %w", to, ctx.Err())
+	}
+	return secured, answer, nil
+}
+
+func (p *passport) shakeHands(ctx context.Context, conn net.Conn, id raft.ServerID, kind stream) (net.Conn, hello, error) {
+	var certified raft.ServerID
+	if p.certificates != nil {
+		secured := tls.Client(conn, p.certificates.client(id))
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return nil, hello{}, fmt.Errorf("TLS: %w", err)
+		}
+		conn = secured
+		var err error
+		if certified, err = p.certificates.peer(secured.ConnectionState()); err != nil {
+			return nil, hello{}, fmt.Errorf("TLS: %w", err)
+		}
+	}
+	if err := writeHello(conn, kind, p.introduce(kind, id)); err != nil {
+		return nil, hello{}, err
+	}
+	_, answer, err := readHello(conn)
+	if err != nil {
+		return nil, hello{}, fmt.Errorf("its hello: %w", err)
+	}
+	if certified != "" && certified != answer.NodeID {
+		return nil, answer, fmt.Errorf("%s shows the certificate of %s", answer.NodeID, certified)
+	}
+	return conn, answer, p.check(kind, id, answer)
 }
 
 // netCaller keeps one connection to each peer.
 type netCaller struct {
+	passport *passport
+
 	mu      sync.Mutex
 	clients map[raft.ServerAddress]*rpc.Client // nil once closed
 }
 
-func newNetCaller() *netCaller {
-	return &netCaller{clients: make(map[raft.ServerAddress]*rpc.Client)}
+func newNetCaller(p *passport) *netCaller {
+	return &netCaller{passport: p, clients: make(map[raft.ServerAddress]*rpc.Client)}
 }
 
 // call asks once, and once more if all it learns is that the connection it had kept is dead: the peer may have been
@@ -279,7 +404,7 @@ func (c *netCaller) client(ctx context.Context, to raft.ServerAddress) (client *
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := dialWire(ctx, to, streamPeer)
+	conn, _, err := c.passport.dial(ctx, to, streamPeer)
 	if err != nil {
 		return nil, false, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/rpc"
 	"strings"
@@ -17,18 +18,34 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// testCluster is the cluster that the passports of these tests are for.
+const testCluster = "c1"
+
+// newTestPassport is that of a member of testCluster.
+func newTestPassport(id raft.ServerID, at string) *passport {
+	cfg := Config{RaftAddr: at}.withDefaults()
+	member := &affiliation{kept: allegiance{ClusterName: cfg.ClusterName, ClusterID: testCluster}}
+	return newPassport(cfg, id, "disk-of-"+string(id), member)
+}
+
 // openWire serves n's answers on a free port, or on one that was used before.
 func openWire(t *testing.T, n *Node, at string) *wire {
+	t.Helper()
+	return openPatientWire(t, n, at, 200*time.Millisecond)
+}
+
+// openPatientWire is openWire with another patience for callers that have not said who they are.
+func openPatientWire(t *testing.T, n *Node, at string, preamble time.Duration) *wire {
 	t.Helper()
 	if at == "" {
 		at = freeAddr(t)
 	}
-	w, err := listenWire(at, at)
+	w, err := listenWire(newTestPassport("n0", at), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.preamble = 200 * time.Millisecond
-	if err := w.serve(&peerService{n}); err != nil {
+	w.preamble = preamble
+	if err := w.serve(&peerService{n}, &lobbyService{n}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
@@ -39,9 +56,20 @@ func (w *wire) address() raft.ServerAddress { return raft.ServerAddress(w.Addr()
 
 func newCaller(t *testing.T) *netCaller {
 	t.Helper()
-	c := newNetCaller()
+	c := newNetCaller(newTestPassport("n9", "127.0.0.1:1"))
 	t.Cleanup(func() { c.close() })
 	return c
+}
+
+// dialStream opens a stream as a member of testCluster.
+func dialStream(t *testing.T, to raft.ServerAddress, kind stream) net.Conn {
+	t.Helper()
+	conn, _, err := newTestPassport("n9", "127.0.0.1:1").dial(t.Context(), to, kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 func connected(c *netCaller, to raft.ServerAddress) bool {
@@ -75,7 +103,7 @@ func TestUnknownStreams(t *testing.T) {
 	t.Parallel()
 	w := openWire(t, nil, "")
 	for name, say := range map[string]string{
-		"garbage": "\x00", "a browser": "GET / HTTP/1.1\r\n\r\n", "TLS": "\x16\x03\x01", "silence": "",
+		"garbage": "\x00\x00\x00\x00\x00\x00\x00\x00", "a browser": "GET / HTTP/1.1\r\n\r\n", "TLS": "\x16\x03\x01", "silence": "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := dialRaw(t, w.address())
@@ -85,7 +113,7 @@ func TestUnknownStreams(t *testing.T) {
 			closedByPeer(t, conn)
 		})
 	}
-	waitFor(t, "the slots to be free", func() bool { return len(w.slots) == 0 && openConns(w) == 0 })
+	waitFor(t, "the slots to be free", func() bool { return len(w.unknown)+len(w.slots) == 0 && openConns(w) == 0 })
 }
 
 func openConns(w *wire) int {
@@ -101,14 +129,11 @@ func TestConnectionCap(t *testing.T) {
 	w := openWire(t, nil, "")
 	var taken []net.Conn
 	for i := range maxInboundConns {
-		conn := dialRaw(t, w.address())
 		kind := streamPeer
 		if i%2 == 0 {
 			kind = streamRaft
 		}
-		if _, err := conn.Write([]byte{kind}); err != nil {
-			t.Fatal(err)
-		}
+		conn := dialStream(t, w.address(), kind)
 		taken = append(taken, conn)
 		if kind == streamRaft {
 			accepted, err := w.Accept()
@@ -123,14 +148,14 @@ func TestConnectionCap(t *testing.T) {
 		}
 	}
 	waitFor(t, "all slots to be taken", func() bool { return len(w.slots) == maxInboundConns })
-	closedByPeer(t, dialRaw(t, w.address()))
+	pass := newTestPassport("n9", "127.0.0.1:1")
+	if _, _, err := pass.dial(t.Context(), w.address(), streamPeer); err == nil || !strings.Contains(err.Error(), "too many") {
+		t.Errorf("one more: %v", err)
+	}
 	for _, i := range []int{0, 1} { // one of raft's, one of a peer's
 		taken[i].Close()
 		waitFor(t, "a slot to be free", func() bool { return len(w.slots) == maxInboundConns-1 })
-		conn := dialRaw(t, w.address())
-		if _, err := conn.Write([]byte{streamPeer}); err != nil {
-			t.Fatal(err)
-		}
+		dialStream(t, w.address(), streamPeer)
 		waitFor(t, "the slot to be taken", func() bool { return len(w.slots) == maxInboundConns })
 	}
 }
@@ -138,14 +163,11 @@ func TestConnectionCap(t *testing.T) {
 // TestWireClose closes a wire with connections of every kind on it, and one on its way to raft.
 func TestWireClose(t *testing.T) {
 	t.Parallel()
-	w := openWire(t, nil, "")
+	w := openPatientWire(t, nil, "", time.Minute)
 	var conns []net.Conn
-	for _, say := range [][]byte{nil, {streamPeer}, {streamRaft}, {streamRaft}} {
-		conn := dialRaw(t, w.address())
-		if _, err := conn.Write(say); err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, conn)
+	conns = append(conns, dialRaw(t, w.address()))
+	for _, kind := range []stream{streamPeer, streamLobby, streamRaft, streamRaft} {
+		conns = append(conns, dialStream(t, w.address(), kind))
 	}
 	if _, err := w.Accept(); err != nil { // one of raft's is with raft
 		t.Fatal(err)
@@ -198,6 +220,7 @@ func TestPeerService(t *testing.T) {
 	n := openNode(t, Config{NodeID: "n0", BootstrapExpect: 1, HTTPURL: "http://n0.example", Version: "v9"})
 	waitForLeader(t, n)
 	c, to := newCaller(t), raft.ServerAddress(n.cfg.RaftAdvertise)
+	c.passport.affiliation.kept.ClusterID = n.Status().ClusterID
 	var term TermReply
 	if err := c.call(t.Context(), to, methodTerm, TermRequest{}, &term); err != nil || term.Term != n.raft.CurrentTerm() {
 		t.Errorf("term %d, %v", term.Term, err)
@@ -220,10 +243,10 @@ func TestPeerService(t *testing.T) {
 	if c.clients[to] != first {
 		t.Error("another connection was opened")
 	}
-	var bootstrap BootstrapReply
-	err := c.call(t.Context(), to, methodBootstrap, BootstrapRequest{Founders: []raft.ServerID{"n0", "n1"}}, &bootstrap)
-	if err != nil || bootstrap.Agreed || bootstrap.Reason != "it is a member of a cluster already" {
-		t.Errorf("%+v, %v", bootstrap, err)
+	var found FoundReply
+	err := c.passport.ask(t.Context(), to, methodFound, FoundRequest{Founders: []raft.ServerID{"n0", "n1"}}, &found)
+	if err != nil || found.Agreed || found.Reason != "it is a member of a cluster already" {
+		t.Errorf("%+v, %v", found, err)
 	}
 	// A mistake of the caller's does not cost the connection.
 	if err := c.call(t.Context(), to, "Peer.Unknown", TermRequest{}, &term); err == nil || c.clients[to] != first {
@@ -231,7 +254,8 @@ func TestPeerService(t *testing.T) {
 	}
 }
 
-// deafPeer accepts connections and reads at most so much, but never answers. It returns how many came.
+// deafPeer accepts connections as a member of testCluster, reads at most so much, and never answers. It returns how
+// many came.
 func deafPeer(t *testing.T, reads int64) (raft.ServerAddress, *atomic.Int32) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -247,7 +271,12 @@ func deafPeer(t *testing.T, reads int64) (raft.ServerAddress, *atomic.Int32) {
 			}
 			came.Add(1)
 			t.Cleanup(func() { conn.Close() })
-			go func() { _, _ = io.CopyN(io.Discard, conn, reads) }()
+			go func() {
+				if _, _, err := readHello(conn); err == nil {
+					_ = writeHello(conn, streamPeer, newTestPassport("n0", "127.0.0.1:1").introduce(streamPeer, ""))
+				}
+				_, _ = io.CopyN(io.Discard, conn, reads)
+			}()
 		}
 	}()
 	t.Cleanup(func() { l.Close() })
@@ -306,9 +335,9 @@ func TestFrozenPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	// More than any buffer holds: this call blocks while it is being sent.
-	large := BootstrapRequest{Founders: []raft.ServerID{raft.ServerID(strings.Repeat("x", 32<<20))}}
+	large := RemovedRequest{raft.ServerID(strings.Repeat("x", 32<<20))}
 	sent := make(chan struct{})
-	go func() { client.Go(methodBootstrap, large, &BootstrapReply{}, nil); close(sent) }()
+	go func() { client.Go(methodRemoved, large, &RemovedReply{}, nil); close(sent) }()
 	<-writing
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -353,7 +382,7 @@ func TestPeerRestarts(t *testing.T) {
 func TestCallerClosed(t *testing.T) {
 	t.Parallel()
 	to, _ := deafPeer(t, 1<<40)
-	c := newNetCaller()
+	c := newNetCaller(newTestPassport("n9", "127.0.0.1:1"))
 	failed := make(chan error)
 	go func() { failed <- c.call(t.Context(), to, methodTerm, TermRequest{}, &TermReply{}) }()
 	waitFor(t, "the connection", func() bool { return connected(c, to) })

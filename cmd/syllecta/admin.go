@@ -105,6 +105,7 @@ type adminFlags struct {
 	t         *terminal
 	server    string
 	tokenFile string
+	caFile    string
 	json      bool
 }
 
@@ -114,6 +115,8 @@ func (f *adminFlags) addTo(cmd *cobra.Command) {
 	flags.StringVar(&f.server, "server", "", "`url` of any node (default "+defaultServer+") [SYLLECTA_SERVER]")
 	flags.StringVar(&f.tokenFile, "admin-token-file", "",
 		"`file` with the admin token [SYLLECTA_ADMIN_TOKEN_FILE, or SYLLECTA_ADMIN_TOKEN with the token itself]")
+	flags.StringVar(&f.caFile, "ca-file", "",
+		"`file` with the CAs, in PEM, that alone may sign a node's certificate; none takes the system's [SYLLECTA_CA_FILE]")
 	flags.BoolVar(&f.json, "json", false, "print a JSON object")
 }
 
@@ -125,6 +128,12 @@ func (f *adminFlags) admin() (admin, error) {
 		return admin{}, err
 	}
 	c, err := newClient(server, token)
+	if err != nil {
+		return admin{}, err
+	}
+	if file := cmp.Or(f.caFile, f.t.env("SYLLECTA_CA_FILE")); file != "" {
+		err = c.trustOnly(file)
+	}
 	return admin{c}, err
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +43,18 @@ func newClient(server, token string) (*client, error) {
 		// Redirects are followed in call, which knows to whom the token may be shown.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// trustOnly makes the client accept servers whose certificates the CAs of that file have signed, and no others.
+func (c *client) trustOnly(caFile string) error {
+	roots := x509.NewCertPool()
+	if err := addCertificates(roots, caFile); err != nil {
+		return usageErrorf("CA file: %w", err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	c.http.Transport = transport
+	return nil
 }
 
 // problem is an error answer of the API.
@@ -109,7 +123,7 @@ func (c *client) attempt(ctx context.Context, method, path string, body []byte, 
 	for range maxRedirects + 1 {
 		resp, err := c.send(ctx, method, target, body)
 		if err != nil {
-			return 0, unreachable("cannot reach %s: %w", target.Host, withoutURL(err))
+			return 0, unreachable("cannot reach %s: %w%s", target.Host, withoutURL(err), tlsHint(err))
 		}
 		answer, err := readAnswer(resp)
 		if err != nil {
@@ -123,6 +137,15 @@ func (c *client) attempt(ctx context.Context, method, path string, body []byte, 
 		}
 	}
 	return 0, unreachable("%s: more than %d redirects", c.base.Host, maxRedirects)
+}
+
+// tlsHint is the way out of an error that is about who signed a certificate.
+func tlsHint(err error) string {
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		return "; name the CA that signed it with --ca-file"
+	}
+	return ""
 }
 
 func unreachable(format string, args ...any) error {
@@ -183,6 +206,9 @@ func problemOf(resp *http.Response, answer []byte) *problem {
 	var p problem
 	if err := json.Unmarshal(answer, &p); err != nil || p.Title == "" && p.Detail == "" {
 		p = problem{Title: resp.Request.URL.Host + " answered " + resp.Status}
+		if strings.Contains(string(answer), "HTTP request to an HTTPS server") { // so says net/http
+			p.Title = resp.Request.URL.Host + " speaks TLS: name it with https://"
+		}
 	}
 	p.Status = resp.StatusCode
 	return &p

@@ -75,7 +75,7 @@ func (d *devCluster) serverArgs(n *devNode) []string {
 		gossip = loopbackAddress(n.gossip)
 		for _, other := range d.nodes {
 			if other != n {
-				join = append(join, loopbackAddress(other.gossip))
+				join = append(join, loopbackAddress(other.raft))
 			}
 		}
 	}

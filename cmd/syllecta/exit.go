@@ -19,6 +19,7 @@ const (
 	exitConflict      = 5
 	exitUnreachable   = 6
 	exitQuota         = 7
+	exitRemoved       = 8
 )
 
 const exitCodesHelp = `Exit codes:
@@ -29,7 +30,8 @@ const exitCodesHelp = `Exit codes:
   4  not authorised
   5  conflict: it exists already, or is held by somebody else
   6  no leader, unreachable or timed out: try again
-  7  quota or limit reached`
+  7  quota or limit reached
+  8  this node was removed from the cluster`
 
 // failure is an error whose exit code is known.
 type failure struct {

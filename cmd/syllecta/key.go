@@ -24,6 +24,8 @@ func newKey(t *terminal) *cobra.Command {
 	flags := &keyFlags{adminFlags: adminFlags{t: t}}
 	flags.addTo(cmd)
 	cmd.PersistentFlags().StringVar(&flags.tenant, "tenant", "", "`slug` of the tenant (required)")
+	// It fails only for a flag that does not exist or was registered twice, which a test would show.
+	_ = cmd.RegisterFlagCompletionFunc("tenant", completeTenants(&flags.adminFlags))
 	cmd.AddCommand(newKeyCreate(flags), newKeyList(flags), newKeyRevoke(flags))
 	return cmd
 }
@@ -100,7 +102,8 @@ func newKeyRevoke(f *keyFlags) *cobra.Command {
 		Long:  "End an API key at once, on every node. The tenant's records stay, and its other keys go on working.",
 		Example: `  syllecta key revoke --tenant shop key_2Qx…
   syllecta key revoke --tenant shop key_2Qx… --json`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeKeys(f),
 	}
 	cmd.RunE = verb(func(cmd *cobra.Command, args []string) error {
 		a, err := f.admin()

@@ -34,7 +34,7 @@ func newRoot(t *terminal) *cobra.Command {
 		Long: "Syllecta is a self-hosted, clustered store that makes retried writes happen once.\n\n" +
 			exitCodesHelp,
 		Example: `  syllecta dev                                     # three nodes on this machine, ready to try
-  syllecta server --data-dir /var/lib/syllecta     # one node
+  syllecta server --data-dir d --bootstrap         # one node
   syllecta key create --tenant demo                # a new API key`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -45,7 +45,8 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetOut(t.out)
 	root.SetErr(t.err)
 	root.SetUsageTemplate(usageTemplate)
-	root.AddCommand(newServer(t), newDev(t), newTenant(t), newKey(t), newVersion(t))
+	root.AddCommand(newServer(t), newDev(t), newTenant(t), newKey(t), newCluster(t), newSnapshot(t), newTLS(t), newRecover(t),
+		newGenerate(t), newVersion(t))
 	return root
 }
 

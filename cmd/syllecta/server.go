@@ -22,8 +22,8 @@ import (
 const (
 	// shutdownTimeout bounds everything between the first signal and the end of the process.
 	shutdownTimeout = 10 * time.Second
-	// closingReserve is the part of shutdownTimeout that is kept for requests to end after the node has closed.
-	closingReserve = 2 * time.Second
+	// closingTimeout is the part of shutdownTimeout that the node gets to close; the rest is for requests to end before.
+	closingTimeout = 3 * time.Second
 	// gcPercent lets the heap grow to three times what is live: records are many, small and long-lived.
 	gcPercent = 200
 )
@@ -38,10 +38,10 @@ func newServer(t *terminal) *cobra.Command {
 			"Every setting has three spellings: a flag, an environment name and, with _ for -, a key of the TOML file\n" +
 			"that --config names. A flag wins over the environment, the environment over the file. The nodes of a cluster\n" +
 			"get the same --bootstrap-expect and --join, each its own addresses.",
-		Example: `  syllecta server --data-dir /var/lib/syllecta
+		Example: `  syllecta server --data-dir /var/lib/syllecta --bootstrap
   syllecta server --config /etc/syllecta/syllecta.toml --log-level debug
   syllecta server --data-dir d --raft-addr 10.0.0.1:4100 --gossip-addr 10.0.0.1:4200 --allow-public-plaintext \
-    --http-addr 0.0.0.0:4000 --http-advertise http://10.0.0.1:4000 --bootstrap-expect 3 --join 10.0.0.2:4200`,
+    --http-addr 0.0.0.0:4000 --http-advertise 10.0.0.1:4000 --bootstrap-expect 3 --join 10.0.0.2:4100,10.0.0.3:4100`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
@@ -95,7 +95,11 @@ func serve(ctx context.Context, t *terminal, l loaded) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	server, err := api.New(apiConfig(l.settings, adminToken, log, registry))
+	config := apiConfig(l.settings, adminToken, log, registry)
+	if err := secureHTTP(&config, l.settings, registry); err != nil {
+		return err
+	}
+	server, err := api.New(config)
 	if err != nil {
 		return fmt.Errorf("preparing the HTTP API: %w", err)
 	}
@@ -108,6 +112,8 @@ func runNode(ctx context.Context, server *api.Server, listener net.Listener, con
 	defer stopServing()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(serving, listener) }()
+	manager := startNotifier(config.Logger)
+	defer manager.close()
 
 	node, err := cluster.Open(ctx, config)
 	if err != nil {
@@ -116,13 +122,20 @@ func runNode(ctx context.Context, server *api.Server, listener net.Listener, con
 		if ctx.Err() != nil {
 			return nil // told to stop before the node was up
 		}
+		if errors.Is(err, cluster.ErrRemoved) {
+			return &failure{code: exitRemoved, err: err}
+		}
 		return fmt.Errorf("opening the node: %w", err)
 	}
 	server.Attach(node)
+	manager.attach(node)
 	config.Logger.Info("node is open", "nodeId", node.ID())
 
 	select {
 	case err := <-node.Fatal():
+		if errors.Is(err, cluster.ErrRemoved) {
+			return &failure{code: exitRemoved, err: errors.Join(err, stop(server, node, stopServing, served))}
+		}
 		// Nothing is closed in good order: what failed, a disk most likely, would only hang that too.
 		config.Logger.Error("the node cannot go on", "error", err)
 		return &failure{code: exitFailure, err: err, logged: true}
@@ -131,15 +144,22 @@ func runNode(ctx context.Context, server *api.Server, listener net.Listener, con
 	case <-ctx.Done():
 	}
 	config.Logger.Info("stopping")
+	manager.stopping()
 	exitAfter(shutdownTimeout, config.Logger)
+	return stop(server, node, stopServing, served)
+}
+
+// stop ends a node in good order. The leadership goes first, while the node still hears who has it: whoever calls until
+// the last connection is closed is sent there.
+func stop(server *api.Server, node *cluster.Node, stopServing func(), served <-chan error) error {
 	server.Drain()
-	err = stopNode(node)
+	node.Drain()
 	stopServing()
-	return errors.Join(err, <-served)
+	return errors.Join(<-served, stopNode(node))
 }
 
 func stopNode(node *cluster.Node) error {
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout-closingReserve)
+	ctx, cancel := context.WithTimeout(context.Background(), closingTimeout)
 	defer cancel()
 	if err := node.Shutdown(ctx); err != nil {
 		return fmt.Errorf("closing the node: %w", err)
@@ -196,6 +216,15 @@ func clusterConfig(s settings, log *slog.Logger, registry *prometheus.Registry) 
 		HTTPURL:           s.HTTPAdvertise,
 		BootstrapExpect:   s.BootstrapExpect,
 		Join:              s.Join,
+		NonVoter:          s.NonVoter,
+		PromoteAfter:      s.PromoteAfter,
+		NodeCAFile:        s.NodeCAFile,
+		NodeCertFile:      s.NodeCertFile,
+		NodeKeyFile:       s.NodeKeyFile,
+		GossipKeyFile:     s.GossipKeyFile,
+		BackupDir:         s.BackupDir,
+		BackupEvery:       s.BackupEvery,
+		BackupKeep:        s.BackupKeep,
 		RaftMultiplier:    s.RaftMultiplier,
 		SnapshotThreshold: s.SnapshotThreshold,
 		StoreDeadline:     s.StoreDeadline,

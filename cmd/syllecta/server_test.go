@@ -22,6 +22,9 @@ func TestDefaultsAgree(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"cluster-name":           cluster.DefaultClusterName,
+		"promote-after":          cluster.DefaultPromoteAfter.String(),
+		"backup-every":           strings.TrimSuffix(cluster.DefaultBackupEvery.String(), "0m0s"),
+		"backup-keep":            strconv.Itoa(cluster.DefaultBackupKeep),
 		"snapshot-threshold":     strconv.Itoa(cluster.DefaultSnapshotThreshold),
 		"store-deadline":         cluster.DefaultStoreDeadline.String(),
 		"disk-free-floor-bytes":  strconv.Itoa(cluster.DefaultDiskFreeFloor),
@@ -67,7 +70,8 @@ func startServer(t *testing.T, args ...string) *serverProcess {
 	}
 	n := planNodes(1, freePort(t, 1))[0]
 	p := &serverProcess{cmd: exec.Command(path, append([]string{"server", "--data-dir=" + t.TempDir(),
-		"--http-addr=" + loopbackAddress(n.http), "--raft-addr=" + loopbackAddress(n.raft), "--gossip-addr="}, args...)...)}
+		"--http-addr=" + loopbackAddress(n.http), "--raft-addr=" + loopbackAddress(n.raft),
+		"--gossip-addr=", "--bootstrap"}, args...)...)}
 	p.cmd.Stderr = &p.log
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -20,8 +20,19 @@ type settings struct {
 	GossipAddr      string // "" for a node without gossip
 	GossipAdvertise string
 
-	BootstrapExpect int
+	Bootstrap       bool
+	BootstrapExpect int // 1 with Bootstrap, 0 never forms a cluster
 	Join            []string
+	NonVoter        bool
+	PromoteAfter    time.Duration
+
+	NodeCAFile, NodeCertFile, NodeKeyFile string // all or none
+	HTTPCertFile, HTTPKeyFile             string // both or none
+	GossipKeyFile                         string
+
+	BackupDir   string
+	BackupEvery time.Duration
+	BackupKeep  int
 
 	AdminTokenFile       string
 	MaxRecordBodyBytes   int

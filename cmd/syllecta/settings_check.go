@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // reconcile fills in what defaults to another setting and checks what one value alone cannot tell.
 func (s *settings) reconcile(spell func(setting) string) error {
 	named := func(name string) string {
@@ -13,28 +15,62 @@ func (s *settings) reconcile(spell func(setting) string) error {
 		return usageErrorf("%s: %d is not allowed; it must not exceed %s, which is %d", named("default-ttl-seconds"),
 			int64(s.DefaultTTL.Seconds()), named("max-record-ttl-seconds"), int64(s.MaxRecordTTL.Seconds()))
 	}
-	if err := s.reconcileAddresses(named); err != nil {
-		return err
+	for _, step := range []func(func(string) string) error{
+		s.reconcileFiles, s.reconcileHTTP, s.reconcileNodeAddresses, s.refusePublicPlaintext, s.reconcileForming,
+	} {
+		if err := step(named); err != nil {
+			return err
+		}
 	}
-	return s.reconcileForming(named)
+	return nil
 }
 
-// reconcileAddresses makes sure that everything advertised can be dialled, and that nothing unprotected is public.
-func (s *settings) reconcileAddresses(named func(string) string) error {
-	if s.HTTPAdvertise == "" {
-		if isWildcard(s.HTTPAddr) {
-			return wildcardError(named("http-addr"), s.HTTPAddr, "http-advertise")
+// reconcileFiles makes sure that files which are of use together only are all there.
+func (s *settings) reconcileFiles(named func(string) string) error {
+	for _, group := range [][]struct{ name, value string }{
+		{{"node-ca-file", s.NodeCAFile}, {"node-cert-file", s.NodeCertFile}, {"node-key-file", s.NodeKeyFile}},
+		{{"http-cert-file", s.HTTPCertFile}, {"http-key-file", s.HTTPKeyFile}},
+	} {
+		given, missing := "", ""
+		for _, file := range group {
+			if file.value == "" {
+				missing = file.name
+			} else {
+				given = file.name
+			}
 		}
-		s.HTTPAdvertise = "http://" + s.HTTPAddr
+		if given != "" && missing != "" {
+			return usageErrorf("%s: of no use without --%s", named(given), missing)
+		}
 	}
-	for _, wire := range []struct {
-		name       string
-		listen     string
-		advertise  string
-		connection string
-	}{
-		{"raft", s.RaftAddr, s.RaftAdvertise, "raft connections are"},
-		{"gossip", s.GossipAddr, s.GossipAdvertise, "gossip packets are"},
+	return nil
+}
+
+// reconcileHTTP fills in the URL at which the API is reached, and makes sure that it can be dialled.
+func (s *settings) reconcileHTTP(named func(string) string) error {
+	scheme := "http://"
+	if s.HTTPCertFile != "" {
+		scheme = "https://"
+	}
+	switch {
+	case s.HTTPAdvertise == "" && isWildcard(s.HTTPAddr):
+		return wildcardError(named("http-addr"), s.HTTPAddr, "http-advertise")
+	case s.HTTPAdvertise == "":
+		s.HTTPAdvertise = scheme + s.HTTPAddr
+	case isHostPort(s.HTTPAdvertise):
+		s.HTTPAdvertise = scheme + s.HTTPAdvertise
+	case s.HTTPCertFile != "" && !strings.HasPrefix(s.HTTPAdvertise, scheme):
+		return usageErrorf("%s: %q is refused because the API speaks TLS (%s); name it with https://",
+			named("http-advertise"), s.HTTPAdvertise, named("http-cert-file"))
+	}
+	return nil
+}
+
+// reconcileNodeAddresses makes sure that what is advertised to other nodes can be dialled.
+func (s *settings) reconcileNodeAddresses(named func(string) string) error {
+	for _, wire := range []struct{ name, listen, advertise string }{
+		{"raft", s.RaftAddr, s.RaftAdvertise},
+		{"gossip", s.GossipAddr, s.GossipAdvertise},
 	} {
 		if wire.listen == "" {
 			continue
@@ -46,11 +82,6 @@ func (s *settings) reconcileAddresses(named func(string) string) error {
 		if wire.advertise == "" && isWildcard(wire.listen) {
 			return wildcardError(named(wire.name+"-addr"), wire.listen, wire.name+"-advertise")
 		}
-		if !isLoopback(wire.listen) && !s.AllowPublicPlaintext {
-			return usageErrorf("%s: %q is refused because %s unauthenticated plain text, and whoever reaches the port "+
-				"could change the data; keep it on a network of the nodes alone and say so with --allow-public-plaintext",
-				named(wire.name+"-addr"), wire.listen, wire.connection)
-		}
 	}
 	return nil
 }
@@ -60,15 +91,46 @@ func wildcardError(at, value, advertise string) error {
 		at, value, advertise)
 }
 
+// refusePublicPlaintext refuses a wire that is neither protected nor kept on this machine.
+func (s *settings) refusePublicPlaintext(named func(string) string) error {
+	if s.AllowPublicPlaintext {
+		return nil
+	}
+	for _, wire := range []struct{ name, listen, protection, danger, missing string }{
+		{"http", s.HTTPAddr, s.HTTPCertFile, "whoever is on the way could read keys and records", "http-cert-file"},
+		{"raft", s.RaftAddr, s.NodeCertFile, "whoever reaches the port could change the data", "node-cert-file"},
+		{"gossip", s.GossipAddr, s.GossipKeyFile, "whoever reaches the port could lead nodes astray", "gossip-key-file"},
+	} {
+		if wire.listen == "" || wire.protection != "" || isLoopback(wire.listen) {
+			continue
+		}
+		return usageErrorf("%s: %q is refused because without --%s %s is plain text, and %s; "+
+			"give that file (see syllecta tls init), or accept the risk with --allow-public-plaintext",
+			named(wire.name+"-addr"), wire.listen, wire.missing, wire.name, wire.danger)
+	}
+	return nil
+}
+
 // reconcileForming refuses combinations that would end in several clusters where one was meant.
 func (s *settings) reconcileForming(named func(string) string) error {
-	if s.GossipAddr == "" && (s.BootstrapExpect != 1 || len(s.Join) > 0) {
-		return usageErrorf("%s: without gossip a node is alone; it needs %s 1 and no %s",
-			named("gossip-addr"), named("bootstrap-expect"), named("join"))
+	if s.Bootstrap && s.BootstrapExpect != 0 {
+		return usageErrorf("%s: a cluster is formed by one node with %s, or by several with %s, not both",
+			named("bootstrap"), named("bootstrap"), named("bootstrap-expect"))
 	}
-	if s.BootstrapExpect == 1 && len(s.Join) > 0 {
-		return usageErrorf("%s: a node that forms a cluster of 1 cannot join another; set %s to the number of nodes "+
-			"that form the cluster together", named("join"), named("bootstrap-expect"))
+	forming := "bootstrap-expect"
+	if s.Bootstrap {
+		forming, s.BootstrapExpect = "bootstrap", 1
+	}
+	switch {
+	case s.GossipAddr == "" && (s.BootstrapExpect != 1 || len(s.Join) > 0):
+		return usageErrorf("%s: without gossip a node is alone; it needs %s and no %s",
+			named("gossip-addr"), named("bootstrap"), named("join"))
+	case s.BootstrapExpect == 1 && len(s.Join) > 0:
+		return usageErrorf("%s: a node that forms a cluster of 1 (%s) cannot join another; leave out one of the two, or "+
+			"set --bootstrap-expect to the number of nodes that form the cluster together", named("join"), named(forming))
+	case s.NonVoter && s.BootstrapExpect > 0:
+		return usageErrorf("%s: the nodes that form a cluster vote; leave out one of this and %s",
+			named("non-voter"), named(forming))
 	}
 	return nil
 }

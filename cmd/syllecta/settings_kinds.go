@@ -90,11 +90,14 @@ func duration(name, def string, low, high time.Duration, usage string, to field[
 		}}
 }
 
-func setBool(to field[bool]) func(*settings, string) bool {
-	return func(s *settings, value string) bool {
-		*to(s) = value == "true"
-		return value == "true" || value == "false"
-	}
+// toggle is off unless it is given.
+func toggle(name, usage string, to field[bool]) setting {
+	return setting{name: name, unit: "bool", def: "false", usage: usage, allowed: "true or false",
+		choices: []string{"true", "false"}, boolean: true,
+		set: func(s *settings, value string) bool {
+			*to(s) = value == "true"
+			return value == "true" || value == "false"
+		}}
 }
 
 // address is a host:port; if it is optional, it may be empty.
@@ -130,14 +133,11 @@ func setJoin(s *settings, value string) bool {
 	return len(s.Join) <= maxJoin
 }
 
-// setHTTPAdvertise takes a base URL, or a host:port that stands for plain HTTP.
+// setHTTPAdvertise takes a base URL, or a host:port that gets its scheme in reconcile.
 func setHTTPAdvertise(s *settings, value string) bool {
-	if value == "" {
-		s.HTTPAdvertise = ""
-		return true
-	}
-	if isHostPort(value) {
-		value = "http://" + value
+	if value == "" || isHostPort(value) {
+		s.HTTPAdvertise = value
+		return value == "" || !isWildcard(value)
 	}
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {

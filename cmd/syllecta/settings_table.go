@@ -11,6 +11,7 @@ const (
 	envPrefix = "SYLLECTA_"
 
 	maxTTLSeconds = fsm.MaxTTLMs / 1000
+	filesTogether = "node-ca-file, node-cert-file and node-key-file are given together"
 	minDiskFloor  = 1 << 20
 	maxDiskFloor  = 1 << 50
 )
@@ -20,7 +21,7 @@ var settingsTable = []setting{
 	freeText("data-dir", "directory", "", "required", "where this node keeps its identity, log and snapshots",
 		func(s *settings) *string { return &s.DataDir }),
 	identifier("node-id", "",
-		"identity of this node; none takes the one kept in the data directory, or a new random one",
+		"identity of this node; none takes the one of its certificate or data directory, or a new random one",
 		func(s *settings) *string { return &s.NodeID }),
 	identifier("cluster-name", "syllecta", "name of the cluster; nodes of other names are refused",
 		func(s *settings) *string { return &s.ClusterName }),
@@ -41,21 +42,51 @@ var settingsTable = []setting{
 		func(s *settings) *string { return &s.GossipAddr }),
 	address("gossip-advertise", "", true, "where other nodes reach this node's gossip; none takes gossip-addr",
 		func(s *settings) *string { return &s.GossipAdvertise }),
-	{
-		name: "allow-public-plaintext", unit: "bool", def: "false", allowed: "true or false", boolean: true,
-		choices: []string{"true", "false"},
-		usage:   "let raft and gossip, which are neither encrypted nor authenticated, listen outside loopback",
-		set:     setBool(func(s *settings) *bool { return &s.AllowPublicPlaintext }),
-	},
 
-	integer("bootstrap-expect", "nodes", "1", 1, cluster.MaxBootstrapExpect,
-		"number of nodes that form a new cluster together, the same on all of them",
+	freeText("node-ca-file", "file", "", filesTogether,
+		"CA certificates, in PEM, that sign the certificates of this cluster's nodes",
+		func(s *settings) *string { return &s.NodeCAFile }),
+	freeText("node-cert-file", "file", "", filesTogether,
+		"certificate, in PEM, with which this node speaks raft; it names the cluster and the node",
+		func(s *settings) *string { return &s.NodeCertFile }),
+	freeText("node-key-file", "file", "", filesTogether+", and only its owner may read it",
+		"key, in PEM, of the node's certificate",
+		func(s *settings) *string { return &s.NodeKeyFile }),
+	freeText("http-cert-file", "file", "", "given together with http-key-file",
+		"certificate, in PEM, of the HTTP API, which speaks TLS with it",
+		func(s *settings) *string { return &s.HTTPCertFile }),
+	freeText("http-key-file", "file", "", "given together with http-cert-file, and only its owner may read it",
+		"key, in PEM, of the HTTP API's certificate",
+		func(s *settings) *string { return &s.HTTPKeyFile }),
+	freeText("gossip-key-file", "file", "", "one key a line, 32 bytes in base64, and only its owner may read it",
+		"keys of gossip: the first encrypts, all of them decrypt",
+		func(s *settings) *string { return &s.GossipKeyFile }),
+	toggle("allow-public-plaintext",
+		"let HTTP without certificate, raft without certificate and gossip without key listen outside loopback",
+		func(s *settings) *bool { return &s.AllowPublicPlaintext }),
+
+	toggle("bootstrap", "form a new cluster of this node alone, unless the data directory has one; others may join it",
+		func(s *settings) *bool { return &s.Bootstrap }),
+	integer("bootstrap-expect", "nodes", "0", 0, cluster.MaxBootstrapExpect,
+		"number of nodes that form a new cluster together, the same on all of them; 0 only joins one",
 		func(s *settings) *int { return &s.BootstrapExpect }),
 	{
 		name: "join", unit: "host:port", list: true, set: setJoin,
 		allowed: "a host or IP address, a colon and a port; several are repeated or separated by commas",
-		usage:   "gossip addresses of other nodes, through which this one finds the cluster",
+		usage:   "raft addresses of other nodes, through which this one finds the cluster; its own among them does no harm",
 	},
+	toggle("non-voter", "join as a node that keeps a copy and never votes",
+		func(s *settings) *bool { return &s.NonVoter }),
+	duration("promote-after", "5s", 100*time.Millisecond, time.Hour,
+		"how long a node that has joined must have been healthy and caught up before it votes",
+		func(s *settings) *time.Duration { return &s.PromoteAfter }),
+
+	freeText("backup-dir", "directory", "", "a path", "where this node puts backups of its state; none makes none",
+		func(s *settings) *string { return &s.BackupDir }),
+	duration("backup-every", "1h", time.Second, 720*time.Hour, "time between two backups",
+		func(s *settings) *time.Duration { return &s.BackupEvery }),
+	integer("backup-keep", "backups", "24", 1, 10_000, "number of backups kept, the oldest are deleted",
+		func(s *settings) *int { return &s.BackupKeep }),
 
 	freeText("admin-token-file", "file", "", "only its owner may read it, at least 16 bytes inside",
 		"file with the token of the admin API; none switches that API off",
@@ -87,7 +118,7 @@ var settingsTable = []setting{
 		func(s *settings) *int { return &s.RaftMultiplier }),
 	integer("snapshot-threshold", "entries", "16384", 16, 100_000_000, "log entries between two snapshots",
 		func(s *settings) *uint64 { return &s.SnapshotThreshold }),
-	duration("store-deadline", "5s", 100*time.Millisecond, 5*time.Minute,
+	duration("store-deadline", "4s", 100*time.Millisecond, 5*time.Minute,
 		"a disk call that takes longer stops the process, so that another node can lead",
 		func(s *settings) *time.Duration { return &s.StoreDeadline }),
 	integer("disk-free-floor-bytes", "bytes", "268435456", minDiskFloor, maxDiskFloor,

@@ -47,9 +47,10 @@ func TestDefaults(t *testing.T) {
 		ClusterName: "syllecta", DataDir: "d",
 		HTTPAddr: "127.0.0.1:4000", HTTPAdvertise: "http://127.0.0.1:4000",
 		RaftAddr: "127.0.0.1:4100", GossipAddr: "127.0.0.1:4200",
-		BootstrapExpect: 1, MaxRecordBodyBytes: 256 << 10, MaxRecordTTL: 30 * 24 * time.Hour,
+		PromoteAfter: 5 * time.Second, BackupEvery: time.Hour, BackupKeep: 24,
+		MaxRecordBodyBytes: 256 << 10, MaxRecordTTL: 30 * 24 * time.Hour,
 		DefaultTTL: 24 * time.Hour, DefaultLease: time.Minute, Followers: "redirect", RequestTimeout: 10 * time.Second,
-		MaxConnections: 10000, RaftMultiplier: 1, SnapshotThreshold: 16384, StoreDeadline: 5 * time.Second,
+		MaxConnections: 10000, RaftMultiplier: 1, SnapshotThreshold: 16384, StoreDeadline: 4 * time.Second,
 		DiskFreeFloor: 256 << 20, LogLevel: "info", LogFormat: "auto",
 	}
 	if !reflect.DeepEqual(got.settings, want) {
@@ -171,13 +172,27 @@ var badValues = []struct{ name, value string }{
 	{"gossip-addr", "::1:4200"},
 	{"gossip-advertise", "h"},
 	{"allow-public-plaintext", "yes"},
+	{"node-ca-file", strings.Repeat("x", maxTextBytes+1)},
+	{"node-cert-file", strings.Repeat("x", maxTextBytes+1)},
+	{"node-key-file", strings.Repeat("x", maxTextBytes+1)},
+	{"http-cert-file", strings.Repeat("x", maxTextBytes+1)},
+	{"http-key-file", strings.Repeat("x", maxTextBytes+1)},
+	{"gossip-key-file", strings.Repeat("x", maxTextBytes+1)},
+	{"bootstrap", "1"},
 	{"bootstrap-expect", "10"},
-	{"bootstrap-expect", "0"},
 	{"bootstrap-expect", "-1"},
 	{"bootstrap-expect", "three"},
 	{"join", "h"},
 	{"join", "0.0.0.0:4200"},
 	{"join", strings.Repeat("h:1,", maxJoin+1)},
+	{"non-voter", "1"},
+	{"promote-after", "99ms"},
+	{"promote-after", "2h"},
+	{"backup-dir", strings.Repeat("x", maxTextBytes+1)},
+	{"backup-every", "999ms"},
+	{"backup-every", "721h"},
+	{"backup-keep", "0"},
+	{"backup-keep", "10001"},
 	{"admin-token-file", strings.Repeat("x", maxTextBytes+1)},
 	{"max-record-body-bytes", "0"},
 	{"max-record-body-bytes", "1048577"},
@@ -209,7 +224,12 @@ var badValues = []struct{ name, value string }{
 	{"gossip-addr", ":4200"},
 	{"http-addr", "0.0.0.0:4000"},
 	{"http-addr", "[::]:4000"},
-	{"join", "h:1"},
+	{"http-addr", "10.0.0.1:4000"},
+	{"node-ca-file", "f"},
+	{"node-cert-file", "f"},
+	{"node-key-file", "f"},
+	{"http-cert-file", "f"},
+	{"http-key-file", "f"},
 }
 
 func TestBadValues(t *testing.T) {
@@ -267,13 +287,19 @@ func TestMessages(t *testing.T) {
 			`--default-ttl-seconds: 20 is not allowed; it must not exceed --max-record-ttl-seconds, which is 10`},
 		{[]string{"--http-addr=0.0.0.0:4000"}, `--http-addr: "0.0.0.0:4000" stands for every address and cannot be ` +
 			`dialled by others; name one with --http-advertise`},
-		{[]string{"--raft-addr=10.0.0.1:4100"}, `--raft-addr: "10.0.0.1:4100" is refused because raft connections are ` +
-			`unauthenticated plain text, and whoever reaches the port could change the data; keep it on a network of the ` +
-			`nodes alone and say so with --allow-public-plaintext`},
-		{[]string{"--gossip-addr=", "--bootstrap-expect=3"}, `--gossip-addr: without gossip a node is alone; it needs ` +
-			`--bootstrap-expect 1 and no --join`},
-		{[]string{"--join=h:1"}, `--join: a node that forms a cluster of 1 cannot join another; set --bootstrap-expect to ` +
-			`the number of nodes that form the cluster together`},
+		{[]string{"--http-addr=10.0.0.1:4000"}, `--http-addr: "10.0.0.1:4000" is refused because without ` +
+			`--http-cert-file http is plain text, and whoever is on the way could read keys and records; give that file ` +
+			`(see syllecta tls init), or accept the risk with --allow-public-plaintext`},
+		{[]string{"--raft-addr=10.0.0.1:4100"}, `--raft-addr: "10.0.0.1:4100" is refused because without ` +
+			`--node-cert-file raft is plain text, and whoever reaches the port could change the data; give that file ` +
+			`(see syllecta tls init), or accept the risk with --allow-public-plaintext`},
+		{[]string{"--gossip-addr=10.0.0.1:4200"}, `--gossip-addr: "10.0.0.1:4200" is refused because without ` +
+			`--gossip-key-file gossip is plain text, and whoever reaches the port could lead nodes astray; give that file ` +
+			`(see syllecta tls init), or accept the risk with --allow-public-plaintext`},
+		{[]string{"--node-ca-file=f", "--node-key-file=f"}, `--node-key-file: of no use without --node-cert-file`},
+		{[]string{"--http-cert-file=f"}, `--http-cert-file: of no use without --http-key-file`},
+		{[]string{"--http-cert-file=f", "--http-key-file=f", "--http-advertise=http://h"}, `--http-advertise: "http://h" ` +
+			`is refused because the API speaks TLS (--http-cert-file); name it with https://`},
 	} {
 		if _, err := load(t, c.args, nil, ""); err == nil || err.Error() != c.want {
 			t.Errorf("%v: got  %v\nwant %s", c.args, err, c.want)
@@ -281,18 +307,104 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// forming are command lines that say how a node comes to its cluster: what they lead to, or why they are refused.
+var forming = []struct {
+	args   []string
+	expect int
+	want   string // "" if it is legal
+}{
+	{[]string{}, 0, ""},
+	{[]string{"--join=h:1"}, 0, ""},
+	{[]string{"--join=h:1", "--non-voter"}, 0, ""},
+	{[]string{"--non-voter"}, 0, ""},
+	{[]string{"--bootstrap"}, 1, ""},
+	{[]string{"--bootstrap-expect=1"}, 1, ""},
+	{[]string{"--bootstrap-expect=3"}, 3, ""},
+	{[]string{"--bootstrap-expect=3", "--join=h:1,h:2,h:3"}, 3, ""},
+	{[]string{"--bootstrap=false", "--bootstrap-expect=3"}, 3, ""},
+	{[]string{"--bootstrap", "--gossip-addr="}, 1, ""},
+	{[]string{"--bootstrap-expect=1", "--gossip-addr="}, 1, ""},
+
+	{[]string{"--gossip-addr="}, 0, `--gossip-addr: without gossip a node is alone; it needs --bootstrap and no --join`},
+	{[]string{"--gossip-addr=", "--bootstrap-expect=3"}, 0,
+		`--gossip-addr: without gossip a node is alone; it needs --bootstrap and no --join`},
+	{[]string{"--gossip-addr=", "--bootstrap", "--join=h:1"}, 0,
+		`--gossip-addr: without gossip a node is alone; it needs --bootstrap and no --join`},
+	{[]string{"--bootstrap", "--bootstrap-expect=3"}, 0, `--bootstrap: a cluster is formed by one node with ` +
+		`--bootstrap, or by several with --bootstrap-expect, not both`},
+	{[]string{"--bootstrap", "--join=h:1"}, 0, `--join: a node that forms a cluster of 1 (--bootstrap) cannot join ` +
+		`another; leave out one of the two, or set --bootstrap-expect to the number of nodes that form the cluster together`},
+	{[]string{"--bootstrap-expect=1", "--join=h:1"}, 0, `--join: a node that forms a cluster of 1 (--bootstrap-expect) ` +
+		`cannot join another; leave out one of the two, or set --bootstrap-expect to the number of nodes that form the ` +
+		`cluster together`},
+	{[]string{"--non-voter", "--bootstrap"}, 0,
+		`--non-voter: the nodes that form a cluster vote; leave out one of this and --bootstrap`},
+	{[]string{"--non-voter", "--bootstrap-expect=3", "--join=h:1"}, 0,
+		`--non-voter: the nodes that form a cluster vote; leave out one of this and --bootstrap-expect`},
+}
+
+func TestForming(t *testing.T) {
+	t.Parallel()
+	for _, c := range forming {
+		got, err := load(t, c.args, nil, "")
+		if c.want == "" && (err != nil || got.BootstrapExpect != c.expect) {
+			t.Errorf("%v: got %d, %v; want %d", c.args, got.BootstrapExpect, err, c.expect)
+		}
+		if c.want != "" && (err == nil || err.Error() != c.want || exitCode(err) != exitUsage) {
+			t.Errorf("%v: got  %v\nwant %s", c.args, err, c.want)
+		}
+	}
+}
+
+// TestProtectedWiresMayBePublic: each wire needs its own protection, and nothing else.
+func TestProtectedWiresMayBePublic(t *testing.T) {
+	t.Parallel()
+	httpFiles := []string{"--http-cert-file=c", "--http-key-file=k"}
+	nodeFiles := []string{"--node-ca-file=a", "--node-cert-file=c", "--node-key-file=k"}
+	keyFile := []string{"--gossip-key-file=k"}
+	for bind, protection := range map[string][]string{
+		"--http-addr=10.0.0.1:4000":   httpFiles,
+		"--raft-addr=10.0.0.1:4100":   nodeFiles,
+		"--gossip-addr=10.0.0.1:4200": keyFile,
+	} {
+		flag, _, _ := strings.Cut(bind, "=")
+		others := slices.Concat(httpFiles, nodeFiles, keyFile)
+		others = slices.DeleteFunc(others, func(arg string) bool { return slices.Contains(protection, arg) })
+		_, err := load(t, append(others, bind), nil, "")
+		refused(t, err, flag)
+		if _, err := load(t, append([]string{bind}, protection...), nil, ""); err != nil {
+			t.Errorf("%s with %v: %v", bind, protection, err)
+		}
+		if _, err := load(t, []string{bind, "--allow-public-plaintext"}, nil, ""); err != nil {
+			t.Errorf("%s, the risk accepted: %v", bind, err)
+		}
+	}
+}
+
 func TestAdvertisedURL(t *testing.T) {
 	t.Parallel()
-	for value, want := range map[string]string{
-		"h:80":               "http://h:80",
-		"http://h:80":        "http://h:80",
-		"https://api.test/":  "https://api.test",
-		"http://[::1]:4000/": "http://[::1]:4000",
+	tls := []string{"--http-cert-file=c", "--http-key-file=k"}
+	plain := []string{"--allow-public-plaintext"}
+	for _, c := range []struct {
+		args  []string
+		value string
+		want  string
+	}{
+		{plain, "h:80", "http://h:80"},
+		{plain, "http://h:80", "http://h:80"},
+		{plain, "https://api.test/", "https://api.test"}, // somebody else ends TLS
+		{plain, "http://[::1]:4000/", "http://[::1]:4000"},
+		{tls, "h:80", "https://h:80"},
+		{tls, "https://h", "https://h"},
 	} {
-		got, err := load(t, []string{"--http-addr=0.0.0.0:4000", "--http-advertise=" + value}, nil, "")
-		if err != nil || got.HTTPAdvertise != want {
-			t.Errorf("%s: got %q, %v; want %q", value, got.HTTPAdvertise, err, want)
+		got, err := load(t, append(c.args, "--http-addr=0.0.0.0:4000", "--http-advertise="+c.value), nil, "")
+		if err != nil || got.HTTPAdvertise != c.want {
+			t.Errorf("%s: got %q, %v; want %q", c.value, got.HTTPAdvertise, err, c.want)
 		}
+	}
+	got, err := load(t, append(tls, "--http-addr=10.0.0.1:4000"), nil, "")
+	if want := "https://10.0.0.1:4000"; err != nil || got.HTTPAdvertise != want {
+		t.Errorf("got %q, %v; want %q", got.HTTPAdvertise, err, want)
 	}
 }
 

@@ -30,7 +30,8 @@ func newTenantCreate(f *adminFlags) *cobra.Command {
 		Long:  "Create a tenant. Its slug is its name in commands and webhook addresses, and cannot be changed.",
 		Example: `  syllecta tenant create shop
   syllecta tenant create shop --name "The Shop" --monthly-claims 100000`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions, // the slug is a new one
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name for people")
 	cmd.Flags().Int64Var(&monthlyClaims, "monthly-claims", 0,

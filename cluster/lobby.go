@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/rpc"
+
+	"github.com/hashicorp/raft"
+)
+
+// The methods of the service for nodes that do not belong to one cluster yet.
+const (
+	methodFound  = "Lobby.Found"
+	methodJoin   = "Lobby.Join"
+	methodInvite = "Lobby.Invite"
+)
+
+// FoundRequest asks a node whether it would found this cluster together with exactly these nodes.
+type FoundRequest struct {
+	ClusterID string
+	Founders  []raft.ServerID
+}
+
+// FoundReply agrees, or says why not.
+type FoundReply struct {
+	Agreed bool
+	Reason string
+}
+
+// JoinRequest asks the leader to take a node into the cluster.
+type JoinRequest struct {
+	ClusterID string
+	NodeID    raft.ServerID
+	DiskID    string
+	RaftAddr  string
+	NonVoter  bool
+	Version   string
+	Feature   uint32
+}
+
+// JoinReply says whether the node is a member now, whom else to ask, or why it cannot be one.
+type JoinReply struct {
+	Admitted bool
+	Leader   string // raft address of the leader, if that is another node
+	Refused  Reason
+	Detail   string
+}
+
+// InviteRequest tells a node without a cluster that it is about to be taken into one.
+type InviteRequest struct{ ClusterID string }
+
+// InviteReply accepts, or says why not.
+type InviteReply struct {
+	Accepted bool
+	Reason   string
+}
+
+// lobbyService is what a node answers to nodes outside of its cluster.
+type lobbyService struct{ node *Node }
+
+// Found answers whether this node would found a new cluster with exactly these nodes.
+func (s *lobbyService) Found(request FoundRequest, reply *FoundReply) error {
+	*reply = s.node.founding(request)
+	return nil
+}
+
+// Join answers a node that wants to become a member.
+func (s *lobbyService) Join(request JoinRequest, reply *JoinReply) error {
+	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+	defer cancel()
+	*reply = s.node.answerJoin(ctx, request)
+	return nil
+}
+
+// Invite binds this node to a cluster, so that it follows its leader.
+func (s *lobbyService) Invite(request InviteRequest, reply *InviteReply) error {
+	if err := s.node.acceptCluster(request.ClusterID); err != nil {
+		reply.Reason = err.Error()
+		return nil
+	}
+	reply.Accepted = true
+	return nil
+}
+
+// ask opens a stream of the lobby, asks one question there, and closes it.
+func (p *passport) ask(ctx context.Context, to raft.ServerAddress, method string, request, reply any) error {
+	conn, _, err := p.dial(ctx, to, streamLobby)
+	if err != nil {
+		return err
+	}
+	client := rpc.NewClient(conn)
+	defer client.Close()
+	select {
+	case call := <-client.Go(method, request, reply, make(chan *rpc.Call, 1)).Done:
+		if call.Error != nil {
+			return fmt.Errorf("ask %s: %w", to, call.Error)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("ask %s: %w", to, ctx.Err())
+	}
+}
+
+// greet learns who answers at an address.
+func (p *passport) greet(ctx context.Context, at string) (hello, error) {
+	conn, answer, err := p.dial(ctx, raft.ServerAddress(at), streamLobby)
+	if err != nil {
+		return answer, err
+	}
+	return answer, conn.Close()
+}
