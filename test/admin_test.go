@@ -22,6 +22,7 @@ func (c *cluster) newTenant(slug string, monthlyClaims int64) tenant {
 	var key struct{ ID, Secret string }
 	c.admin(http.MethodPost, "/v1/admin/tenants/"+slug+"/keys", map[string]any{"name": "test"}, &key)
 	t.key, t.keyID = key.Secret, key.ID
+	c.keys = append(c.keys, t.key)
 	return t
 }
 

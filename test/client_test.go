@@ -79,7 +79,8 @@ type client struct {
 // callers is shared by all clients.
 var callers = &http.Client{
 	Transport: &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
+		DialContext:         dial,
+		DialTLSContext:      dialTLS,
 		MaxIdleConnsPerHost: 128,
 		IdleConnTimeout:     10 * time.Second,
 		DisableCompression:  true,

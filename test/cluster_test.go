@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // adminToken opens the admin API of every node in these tests.
@@ -19,6 +20,7 @@ const maxStarts = 5
 type cluster struct {
 	t     testing.TB
 	nodes []*node
+	keys  []string // API keys of its tenants
 }
 
 // newCluster forms a cluster of that many nodes, with extra arguments for each, and waits until all are ready. It ends
@@ -41,25 +43,66 @@ func newCluster(t testing.TB, count int, args ...string) *cluster {
 // planCluster decides names, ports and arguments, and starts nothing.
 func planCluster(t testing.TB, count int, args ...string) *cluster {
 	t.Helper()
-	dir := t.TempDir()
 	all := make([]ports, count)
-	var seeds []string
 	for i := range all {
 		all[i] = freePorts(t)
-		seeds = append(seeds, all[i].gossip)
 	}
+	return planAt(t, all, args...)
+}
+
+// planAt plans a cluster of nodes with these addresses.
+func planAt(t testing.TB, all []ports, args ...string) *cluster {
+	t.Helper()
+	dir := t.TempDir()
 	common := append([]string{
-		"--bootstrap-expect=" + strconv.Itoa(count),
+		"--bootstrap-expect=" + strconv.Itoa(len(all)),
 		"--admin-token-file=" + writeAdminToken(t, dir),
 	}, args...)
-	if count > 1 {
-		common = append(common, "--join="+strings.Join(seeds, ","))
-	}
 	c := &cluster{t: t}
 	for i, p := range all {
 		c.nodes = append(c.nodes, newNode(t, "node"+strconv.Itoa(i+1), dir, p, common...))
 	}
+	c.seed()
 	t.Cleanup(c.cleanUp)
+	return c
+}
+
+// seed tells the nodes' next processes where the others are now.
+func (c *cluster) seed() {
+	if len(c.nodes) == 1 {
+		return
+	}
+	var seeds []string
+	for _, n := range c.nodes {
+		seeds = append(seeds, n.ports.seed())
+	}
+	for _, n := range c.nodes {
+		n.seeds = seeds
+	}
+}
+
+// planOn plans a cluster of nodes on hosts of their own.
+func planOn(t *testing.T, w *network, count int, args ...string) *cluster {
+	t.Helper()
+	all := make([]ports, count)
+	for i := range all {
+		if _, err := w.newHost(); err != nil {
+			t.Fatal(err)
+		}
+		all[i] = w.hosts[i].ports()
+	}
+	c := planAt(t, all, args...)
+	for i, n := range c.nodes {
+		n.host = w.hosts[i]
+	}
+	return c
+}
+
+// newClusterOn is newCluster with every node on a host of its own.
+func newClusterOn(t *testing.T, w *network, count int, args ...string) *cluster {
+	t.Helper()
+	c := planOn(t, w, count, append([]string{"--allow-public-plaintext"}, args...)...)
+	c.restartAll()
 	return c
 }
 
@@ -123,6 +166,13 @@ func (c *cluster) restartAll() {
 
 func (c *cluster) cleanUp() {
 	c.killAll()
+	for _, n := range c.nodes {
+		for _, secret := range append([]string{adminToken}, c.keys...) {
+			if strings.Contains(n.logText(), secret) {
+				c.t.Errorf("the log of %s holds a secret: %s", n.name, secret)
+			}
+		}
+	}
 	if c.t.Failed() {
 		c.t.Log(c.logTails())
 	}
@@ -132,6 +182,21 @@ func (c *cluster) logTails() string {
 	var b strings.Builder
 	for _, n := range c.nodes {
 		b.WriteString("--- end of the log of " + n.name + "\n" + n.logTail() + "\n")
+	}
+	return b.String()
+}
+
+// logsBetween is what the nodes printed in a span of time, at most a day ago.
+func (c *cluster) logsBetween(from, to time.Time) string {
+	const stamp = "15:04:05.000" // how a line begins, in UTC
+	first, last := from.UTC().Format(stamp), to.UTC().Format(stamp)
+	var b strings.Builder
+	for _, n := range c.nodes {
+		for line := range strings.Lines(n.logText()) {
+			if at := line[:min(len(stamp), len(line))]; at >= first && at <= last {
+				b.WriteString(n.name + " " + line)
+			}
+		}
 	}
 	return b.String()
 }

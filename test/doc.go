@@ -16,6 +16,12 @@
 //	TestSlowClients requests that do not get on
 //	TestNoLeader    what a node without a majority still answers
 //	TestForm        how nodes find each other, and what they say if they do not
+//	TestFormRaces   founders that die, that are too many, or see different nodes: never more than one cluster
+//	TestPartition   every way in which a network comes apart, under load; the history is checked as in TestKill
+//	TestRollingRestart  SIGTERM and restart of one node after the other under load: how long nobody was served
+//	TestAddressChange   nodes that come back elsewhere: one, the leader, several, all
+//	TestSecure      certificates, gossip key, HTTPS: who is turned away, a flood, rotation without a restart
+//	TestBackup      backups taken and restored by the command line, also while the leader is killed
 //	TestLoad        claims per second and CPU per claim; only with -load
 //	TestModel       that the checker behind TestKill refuses what must never happen; TestFences likewise
 //
@@ -24,7 +30,21 @@
 //	-binary=PATH   test this binary instead of building one
 //	-kills=N       how many nodes TestKill kills one by one (50 take two minutes: raise -timeout for many)
 //	-seed=N        repeats the choices of TestKill
-//	-load=D        how long TestLoad runs
+//	-cut=D         how long TestPartition keeps a node cut off: 75s is longer than gossip remembers the dead (six
+//	               minutes in all)
+//	-rounds=N      how often TestRollingRestart restarts all nodes
+//	-load=D        how long TestLoad runs. It fails if there was an election: nothing happened that needs one
+//
+// What takes longer than one wants to wait for each time, with figures to look at:
+//
+//	go test ./test -v -timeout 20m -run 'TestKill$' -kills=100
+//	go test ./test -v -timeout 20m -run TestPartition -cut=75s
+//	go test ./test -v -run TestRollingRestart -rounds=20
+//	go test ./test -v -timeout 20m -run TestLoad -load=10m
+//
+// TestPartition, TestSecure and parts of others give every node a machine of its own: a network namespace, with an
+// address, around a bridge with rules for what is lost. That needs root, ip and nft; elsewhere they are skipped, and say
+// why. The namespaces have no names and end with the test binary, so nothing is ever left over.
 //
 // Tests wait for conditions, never for fixed times, and assert no wall-clock figures: they report them.
 package test

@@ -3,6 +3,7 @@ package test
 import (
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,6 +14,7 @@ func TestForm(t *testing.T) {
 	t.Run("three addresses", testThreeAddresses)
 	t.Run("another cluster name", testAnotherName)
 	t.Run("another number of nodes", testAnotherNumber)
+	t.Run("other settings afterwards", testOtherSettings)
 }
 
 // onAddresses plans nodes on 127.0.0.1, .2, .3 and so on, all with the same ports; args are each node's own.
@@ -25,8 +27,9 @@ func onAddresses(t *testing.T, args ...[]string) *cluster {
 	c := &cluster{t: t}
 	for i, host := range hosts {
 		at := ports{net.JoinHostPort(host, http), net.JoinHostPort(host, raft), net.JoinHostPort(host, gossip)}
-		own := append([]string{"--admin-token-file=" + token, "--join=" + net.JoinHostPort(hosts[0], gossip)}, args[i]...)
-		c.nodes = append(c.nodes, newNode(t, "at-"+host, dir, at, own...))
+		n := newNode(t, "at-"+host, dir, at, append([]string{"--admin-token-file=" + token}, args[i]...)...)
+		c.nodes = append(c.nodes, n)
+		n.seeds = []string{c.nodes[0].ports.seed()}
 	}
 	t.Cleanup(c.cleanUp)
 	return c
@@ -81,6 +84,34 @@ func testAnotherNumber(t *testing.T) {
 			t.Errorf("the log of %s does not say: %s", n.name, reason)
 		}
 	}
+}
+
+// testOtherSettings restarts a node with settings that would have formed another cluster. What it is a member of stands
+// in its data directory: a number says nothing any more, and a name that does not fit is refused.
+func testOtherSettings(t *testing.T) {
+	c := newCluster(t, 1)
+	n, before := c.nodes[0], c.waitConverged()
+	own := n.args
+
+	n.term()
+	n.args = append(slices.Clone(own), "--bootstrap-expect=3")
+	n.restart()
+	wantSameMembers(t, before, c.waitConverged())
+
+	n.term()
+	n.args = append(slices.Clone(own), "--cluster-name=other")
+	n.start()
+	if !n.process.awaitExit(patience) {
+		t.Fatal("the node runs under the name of another cluster")
+	}
+	words := `belongs to cluster \"syllecta\", not \"other\"`
+	if code, tail := n.process.exitCode(), n.logTail(); code != 1 || !strings.Contains(tail, words) {
+		t.Errorf("under the name of another cluster: code %d, want 1 and words:\n%s", code, tail)
+	}
+
+	n.args = own
+	n.restart()
+	wantSameMembers(t, before, c.waitConverged())
 }
 
 // wantReason waits until a node says why it is not ready.

@@ -27,6 +27,9 @@ func newHistory() *history { return &history{began: time.Now()} }
 // now is the current instant of the history, in nanoseconds of a monotonic clock.
 func (h *history) now() int64 { return int64(time.Since(h.began)) }
 
+// at is an instant of the history by the wall clock.
+func (h *history) at(instant int64) time.Time { return h.began.Add(time.Duration(instant)) }
+
 // add appends an operation. Reads that were not answered tell nothing and are left out.
 func (h *history) add(o *operation) {
 	h.mu.Lock()
@@ -42,6 +45,13 @@ func (h *history) add(o *operation) {
 	if o.verb != verbGet && o.result != resultUnknown && o.result != resultRefused {
 		h.acks = append(h.acks, time.Duration(o.end))
 	}
+}
+
+// acknowledge notes that a write was acknowledged that is checked elsewhere.
+func (h *history) acknowledge() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.acks = append(h.acks, time.Since(h.began))
 }
 
 // acknowledged is how many writes were answered so far.
@@ -175,14 +185,21 @@ func (h *history) checkFences() error {
 	return nil
 }
 
-// gapAfter is the longest time without an acknowledgement that began within a second of an instant.
-func (h *history) gapAfter(instant int64) time.Duration {
-	at := time.Duration(instant)
-	slices.Sort(h.acks)
-	var longest time.Duration
-	first, _ := slices.BinarySearch(h.acks, at)
-	for i := max(first, 1); i < len(h.acks) && h.acks[i-1] < at+time.Second; i++ {
-		longest = max(longest, h.acks[i]-h.acks[i-1])
+// longestGap is the longest time without an acknowledgement within a part of the history. It begins with the last one
+// before that part.
+func (h *history) longestGap(from, to int64) (longest time.Duration) {
+	h.mu.Lock()
+	acks := slices.Sorted(slices.Values(h.acks))
+	h.mu.Unlock()
+	first, _ := slices.BinarySearch(acks, time.Duration(from))
+	last := time.Duration(from)
+	if first > 0 {
+		last = acks[first-1]
+	}
+	for _, at := range append(acks[first:], time.Duration(to)) {
+		at = min(at, time.Duration(to))
+		longest = max(longest, at-last)
+		last = at
 	}
 	return longest
 }

@@ -28,16 +28,10 @@ const (
 // once, as a power loss would. Then it reads everything through every node and checks the whole history.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	f := newFaults(t)
-	ctx, stop := context.WithCancel(context.Background())
-	var load sync.WaitGroup
-	defer load.Wait()
+	// A process that wakes in the middle of a disk write cannot know that it was not the disk that hung, and would end.
+	f := newFaults(t, newCluster(t, 3))
+	stop := f.work(killWorkers)
 	defer stop()
-	pool := newKeyPool()
-	for i := range killWorkers {
-		w := newWorker(i, f, pool)
-		load.Go(func() { w.run(ctx) })
-	}
 	for i := range *killsFlag {
 		f.kill(i%2 == 0)
 		if i%freezeEvery == freezeEvery/2 {
@@ -49,15 +43,8 @@ func TestKill(t *testing.T) {
 	}
 	f.awaitAcks(acksBetween)
 	stop()
-	load.Wait()
-	f.readEverything()
-	f.report()
-	if err := f.history.check(); err != nil {
-		t.Error(err)
-	}
-	if err := f.history.checkFences(); err != nil {
-		t.Error(err)
-	}
+	f.verify()
+	f.reportOutages("a leader was killed")
 }
 
 // faults is a cluster under load and what is done to it.
@@ -68,22 +55,65 @@ type faults struct {
 	rng     *rand.Rand
 	history *history
 	kills   int
-	// leaderKills are the instants at which a leader was killed.
-	leaderKills []int64
-	oddities    oddities
+	// outages are the faults that leave the cluster without a leader for a while.
+	outages  []outage
+	oddities oddities
+	pulse    *pulse
 }
 
-func newFaults(t *testing.T) *faults {
+// longOutage is an outage that takes some explaining.
+const longOutage = 2 * time.Second
+
+// outage is a part of the history, from the fault to when writes were acknowledged again. Nothing else happened in it.
+type outage struct{ from, to int64 }
+
+func newFaults(t *testing.T, c *cluster) *faults {
 	seed := *seedFlag
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	t.Logf("seed %d", seed)
-	// A process that wakes in the middle of a disk write cannot know that it was not the disk that hung, and would end.
-	c := newCluster(t, 3)
-	return &faults{
+	f := &faults{
 		t: t, c: c, apiKey: c.newTenant("faults", 0).key, history: newHistory(),
 		rng: rand.New(rand.NewPCG(seed, 1)),
+	}
+	f.pulse = &pulse{f: f}
+	return f
+}
+
+// work has that many clients use the cluster until the returned function is called, which waits for them.
+func (f *faults) work(workers int) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var load sync.WaitGroup
+	load.Go(func() { f.pulse.run(ctx.Done()) })
+	pool := newKeyPool()
+	for i := range workers {
+		w := newWorker(i, f, pool)
+		load.Go(func() { w.run(ctx) })
+	}
+	return func() {
+		cancel()
+		load.Wait()
+	}
+}
+
+// verify reads everything through every node and checks the history. There must be no load.
+func (f *faults) verify() {
+	f.t.Helper()
+	f.readEverything()
+	f.t.Logf("%d kills; %s", f.kills, f.history.summary())
+	f.t.Log(f.pulse)
+	if err := f.pulse.verify(); err != nil {
+		f.t.Error(err)
+	}
+	if odd := f.oddities.list(); odd != "" {
+		f.t.Errorf("answers that a correct request must not get: %s", odd)
+	}
+	if err := f.history.check(); err != nil {
+		f.t.Error(err)
+	}
+	if err := f.history.checkFences(); err != nil {
+		f.t.Error(err)
 	}
 }
 
@@ -100,17 +130,19 @@ func (f *faults) awaitAcks(more int) {
 func (f *faults) kill(leader bool) {
 	f.t.Helper()
 	f.awaitAcks(acksBetween)
-	led := f.c.leader()
+	led, term := f.c.leader(), f.c.term()
 	victim := led
 	if !leader {
 		victim = f.c.nodes[f.rng.IntN(len(f.c.nodes))]
 	}
-	if victim == led {
-		f.leaderKills = append(f.leaderKills, f.history.now())
-	}
 	f.kills++
+	from := f.history.now()
 	victim.kill9()
 	f.awaitAcks(acksBetween)
+	// In the same term, another node had taken over just before: it was a follower that was killed.
+	if victim == led && f.c.term() > term {
+		f.outages = append(f.outages, outage{from, f.history.now()})
+	}
 	victim.restart()
 }
 
@@ -202,20 +234,23 @@ func (f *faults) compareStale(key string) error {
 	return nil
 }
 
-func (f *faults) report() {
+// reportOutages tells how long no write was acknowledged in each of the outages so far, and forgets them.
+func (f *faults) reportOutages(what string) {
 	f.t.Helper()
-	f.t.Logf("%d kills, %d of a leader; %s", f.kills, len(f.leaderKills), f.history.summary())
-	if odd := f.oddities.list(); odd != "" {
-		f.t.Errorf("answers that a correct request must not get: %s", odd)
-	}
 	var gaps []time.Duration
-	for _, instant := range f.leaderKills {
-		gaps = append(gaps, f.history.gapAfter(instant).Round(time.Millisecond))
+	for _, o := range f.outages {
+		gap := f.history.longestGap(o.from, o.to).Round(time.Millisecond)
+		gaps = append(gaps, gap)
+		if gap > longOutage {
+			f.t.Logf("no write was acknowledged for %s; this is what the nodes said meanwhile:\n%s", gap,
+				f.c.logsBetween(f.history.at(o.from), f.history.at(o.to)))
+		}
 	}
+	f.outages = nil
 	slices.Sort(gaps)
 	if len(gaps) > 0 {
-		f.t.Logf("no write was acknowledged after the kill of a leader for %v (min), %v (median), %v (max)",
-			gaps[0], gaps[len(gaps)/2], gaps[len(gaps)-1])
+		f.t.Logf("%s, %d times: no write was acknowledged for %v (min), %v (median), %v (max)",
+			what, len(gaps), gaps[0], gaps[len(gaps)/2], gaps[len(gaps)-1])
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,7 +22,11 @@ type node struct {
 	dir   string // data directory
 	log   string // file with everything its processes printed
 	ports ports
-	args  []string
+	host  *host    // nil for a node on this machine's own loopback
+	seeds []string // addresses of the nodes to join, its own included or not
+	args  []string // other settings
+
+	secure bool // its API speaks TLS
 
 	process *process
 	frozen  bool // by stop
@@ -30,22 +35,39 @@ type node struct {
 // newNode plans a node. It is started with start.
 func newNode(t testing.TB, name, dir string, p ports, args ...string) *node {
 	return &node{
-		t: t, name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log"), ports: p,
-		args: append([]string{
-			"server", "--exit-with-stdin", "--log-format=text",
-			"--node-id=" + name,
-			"--data-dir=" + filepath.Join(dir, name),
-			"--http-addr=" + p.http, "--raft-addr=" + p.raft, "--gossip-addr=" + p.gossip,
-		}, args...),
+		t: t, name: name, dir: filepath.Join(dir, name), log: filepath.Join(dir, name+".log"), ports: p, args: args,
 	}
 }
 
-func (n *node) url() string { return "http://" + n.ports.http }
+// command is the command line that the node's next process gets.
+func (n *node) command() []string {
+	line := []string{
+		"server", "--exit-with-stdin", "--log-format=text",
+		"--node-id=" + n.name,
+		"--data-dir=" + n.dir,
+		"--http-addr=" + n.ports.http, "--raft-addr=" + n.ports.raft, "--gossip-addr=" + n.ports.gossip,
+	}
+	if len(n.seeds) > 0 {
+		line = append(line, "--join="+strings.Join(n.seeds, ","))
+	}
+	return append(line, n.args...)
+}
+
+func (n *node) url() string {
+	if n.secure {
+		return "https://" + n.ports.http
+	}
+	return "http://" + n.ports.http
+}
 
 // start runs the node's process. The one before must be gone.
 func (n *node) start() {
 	n.t.Helper()
-	p, err := startProcess(n.log, n.args...)
+	var in *namespace
+	if n.host != nil {
+		in = n.host.ns
+	}
+	p, err := startProcess(in, n.log, n.command()...)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -126,11 +148,14 @@ func (n *node) page(path string) (status int, text string, err error) {
 // probeTimeout bounds one question for a node's health. Frozen nodes do not answer.
 const probeTimeout = 2 * time.Second
 
-var probes = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Second}}
+var probes = &http.Client{Transport: &http.Transport{
+	DialContext: dial, DialTLSContext: dialTLS, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Second,
+}}
 
 // status is what a node says of itself and the cluster.
 type status struct {
 	NodeID       string `json:"nodeId"`
+	ClusterID    string `json:"clusterId"`
 	Role         string `json:"role"`
 	Term         uint64 `json:"term"`
 	LeaderID     string `json:"leaderId"`
@@ -139,6 +164,18 @@ type status struct {
 	Digest       string `json:"digest"`
 	Records      int    `json:"records"`
 	Locks        int    `json:"locks"`
+	Nodes        []struct {
+		ID string `json:"id"`
+	} `json:"nodes"`
+}
+
+// memberIDs are the nodes of raft's configuration, in order.
+func (s status) memberIDs() (ids []string) {
+	for _, n := range s.Nodes {
+		ids = append(ids, n.ID)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // status asks the node itself.

@@ -11,6 +11,9 @@ import (
 // ports are a node's addresses, host:port.
 type ports struct{ http, raft, gossip string }
 
+// seed is the address by which other nodes find this one.
+func (p ports) seed() string { return p.raft }
+
 // Ports are taken from below the range that the kernel draws from for outgoing connections, so that a node which was
 // killed finds its own free when it comes back.
 const (

@@ -24,7 +24,15 @@ var launches = make(chan launch)
 
 type launch struct {
 	cmd *exec.Cmd
+	in  *namespace // nil for this process's own
 	err chan error
+}
+
+func (l launch) start() error {
+	if l.in == nil {
+		return l.cmd.Start()
+	}
+	return l.in.do(l.cmd.Start)
 }
 
 // launcher starts processes from one thread that lives as long as the test binary: Linux kills a child whose parent
@@ -33,12 +41,13 @@ type launch struct {
 func launcher() {
 	runtime.LockOSThread()
 	for l := range launches {
-		l.err <- l.cmd.Start()
+		l.err <- l.start()
 	}
 }
 
-// startProcess runs the binary. Everything it prints is appended to logFile.
-func startProcess(logFile string, args ...string) (*process, error) {
+// startProcess runs the binary in a network namespace, nil for this process's own. Everything it prints is appended to
+// logFile.
+func startProcess(in *namespace, logFile string, args ...string) (*process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -52,7 +61,7 @@ func startProcess(logFile string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := launch{cmd, make(chan error)}
+	l := launch{cmd, in, make(chan error)}
 	launches <- l
 	if err := <-l.err; err != nil {
 		return nil, fmt.Errorf("starting %s: %w", binary, err)

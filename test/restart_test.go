@@ -92,10 +92,11 @@ func (b *book) write(t *testing.T, count int) {
 	b.tokens = append(b.tokens, granted.Token)
 }
 
-// check reads everything back, through each node and as each node has it, and proves that the locks are still held.
-func (b *book) check(t *testing.T) {
+// check reads everything back, through each node and as each node has it, and proves that the locks are still held. It
+// returns what all nodes agree on.
+func (b *book) check(t *testing.T) status {
 	t.Helper()
-	b.c.waitConverged()
+	agreed := b.c.waitConverged()
 	for _, n := range b.c.nodes {
 		client := newClient(n.url(), b.key).following()
 		for i := range b.records {
@@ -118,6 +119,7 @@ func (b *book) check(t *testing.T) {
 			}
 		}
 	}
+	return agreed
 }
 
 // get reads linearizably, and again while no leader can prove that it leads.

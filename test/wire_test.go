@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ type wire struct {
 }
 
 func dialWire(host string) (*wire, error) {
-	conn, err := net.DialTimeout("tcp", host, 5*time.Second)
+	conn, err := dial(context.Background(), "tcp", host)
 	if err != nil {
 		return nil, err
 	}

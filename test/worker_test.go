@@ -57,7 +57,7 @@ type worker struct {
 	rng      *rand.Rand
 	clients  []*client
 	owners   int
-	// silent is the node that did not answer last time; it is mostly left alone for the next calls.
+	// silent is the node that did not answer last time, or had no leader; it is mostly left alone for the next calls.
 	asked       int // the node of the last call
 	silent      int
 	silentCalls int
@@ -100,7 +100,7 @@ func (w *worker) run(ctx context.Context) {
 
 func (w *worker) pause(limit time.Duration) { time.Sleep(time.Duration(w.rng.Int64N(int64(limit)))) }
 
-// spareCalls is how many calls mostly spare a node that did not answer one.
+// spareCalls is how many calls mostly spare a node that was of no use to one.
 const spareCalls = 30
 
 // any returns a client of a random node, impatient or not: some requests outlive a frozen leader's sleep.
@@ -227,7 +227,7 @@ func (w *worker) begin(v verb, key string) *operation {
 
 // finish notes an operation with what it was told; done fills in a good answer.
 func (w *worker) finish(o *operation, a answer, done func()) {
-	if a.err != nil {
+	if a.err != nil || a.code == "no_leader" {
 		w.silent, w.silentCalls = w.asked, spareCalls
 	}
 	if a.outcome != unknown {
