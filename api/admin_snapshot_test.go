@@ -94,7 +94,8 @@ func TestRestoreRefusals(t *testing.T) {
 	long := strings.Repeat("because ", 60)
 	for reason, kind := range refusalKinds {
 		n.failure = []error{&cluster.Refusal{Reason: reason, Detail: long}}
-		if body := wantProblem(t, call(t, s, "POST", "/v1/admin/snapshot", "x", asAdmin), kind); !strings.Contains(body, long) {
+		body := wantProblem(t, call(t, s, "POST", "/v1/admin/snapshot", "x", asAdmin), kind)
+		if !strings.Contains(body, long) {
 			t.Errorf("%s: %s", reason, body)
 		}
 		if kind.code != string(reason) {
@@ -149,7 +150,8 @@ func TestRestoreRedirects(t *testing.T) {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
 		location := w.Header().Get("Location")
-		if w.Code != 307 || body.read != 0 || !strings.HasPrefix(location, "http://n1/v1/admin/snapshot?otherCluster=true&ticket=") {
+		const want = "http://n1/v1/admin/snapshot?otherCluster=true&ticket="
+		if w.Code != 307 || body.read != 0 || !strings.HasPrefix(location, want) {
 			t.Fatalf("%s: %d %q, %d bytes read", mode, w.Code, location, body.read)
 		}
 		target := strings.TrimPrefix(location, "http://n1")

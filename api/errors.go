@@ -93,4 +93,5 @@ var errorKinds = []*errorKind{
 	refusalKinds[cluster.ReasonNoVote], refusalKinds[cluster.ReasonQuorumAtRisk],
 	refusalKinds[cluster.ReasonChangePending], refusalKinds[cluster.ReasonBadSnapshot],
 	refusalKinds[cluster.ReasonNewerSnapshot], refusalKinds[cluster.ReasonTooManyMembers],
+	refusalKinds[cluster.ReasonOldRelease],
 }

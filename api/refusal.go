@@ -33,6 +33,8 @@ var refusalKinds = map[cluster.Reason]*errorKind{
 		"The snapshot is damaged, or none"),
 	cluster.ReasonNewerSnapshot: refusalKind(cluster.ReasonNewerSnapshot, http.StatusUnprocessableEntity,
 		"The snapshot is from a newer release"),
+	cluster.ReasonOldRelease: refusalKind(cluster.ReasonOldRelease, http.StatusConflict,
+		"The node runs a release that is too old"),
 	cluster.ReasonTooManyMembers: refusalKind(cluster.ReasonTooManyMembers, http.StatusConflict,
 		"The cluster has too many members"),
 }

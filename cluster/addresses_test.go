@@ -12,7 +12,9 @@ func TestAddressBook(t *testing.T) {
 	t.Parallel()
 	b := newAddressBook("n0", "own:1")
 	servers := []raft.Server{{ID: "n0", Address: "elsewhere:1"}, {ID: "n1", Address: "configured:1"}}
-	gossip := func(at string) map[raft.ServerID]gossipMeta { return map[raft.ServerID]gossipMeta{"n1": {RaftAddr: at}} }
+	gossip := func(at string) map[raft.ServerID]gossipMeta {
+		return map[raft.ServerID]gossipMeta{"n1": {RaftAddr: at}}
+	}
 	want := func(when string, id raft.ServerID, address raft.ServerAddress) {
 		t.Helper()
 		if got, err := b.ServerAddr(id); err != nil || got != located(id, address) {

@@ -26,7 +26,8 @@ func TestBackupHasWhatWasAcknowledged(t *testing.T) {
 	for i, n := range append(followers, leader) {
 		propose(t, leader, complete(record(fmt.Sprint("more ", i)), "1"))
 		held, err := Inspect(bytes.NewReader(backupOf(t, n)))
-		if err != nil || held.State.Records != 2+i || held.State.Locks != 1 || held.State.Tenants != 1 || held.State.Keys != 1 {
+		s := held.State
+		if err != nil || s.Records != 2+i || s.Locks != 1 || s.Tenants != 1 || s.Keys != 1 {
 			t.Errorf("%s: %+v, %v", n.ID(), held, err)
 		}
 		if held.Backup.Index != held.State.Index || held.Backup.ClockMs != held.State.ClockMs ||

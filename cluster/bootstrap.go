@@ -120,6 +120,9 @@ func (n *Node) founders() (founders []raft.Server, reason string) {
 	}
 	if len(founders) != expect {
 		reason := fmt.Sprintf("%d of %d expected nodes are here", len(founders), expect)
+		if len(founders) > expect {
+			reason += ": start as many as expected first, and the others when these have formed a cluster"
+		}
 		if strangers := n.formation.strangersInWords(); strangers != "" {
 			reason += "; not counted: " + strangers
 		}

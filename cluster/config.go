@@ -30,9 +30,15 @@ const (
 )
 
 // The timeouts that RaftMultiplier scales. Below 300 ms, elections start for no reason on two loaded cores.
+//
+// A follower stands for election when it has heard nothing for one to two heartbeat timeouts, and the others let it
+// (pre-vote) once they have heard nothing for one: so the shorter that is, the sooner a dead leader is replaced, while a
+// follower that was impatient alone disturbs nobody. The lease, after which a leader without a majority gives up, is as
+// long as raft allows, because it costs a leader that was only starved of processor time its place.
 const (
-	baseElectionTimeout = 300 * time.Millisecond
-	baseLeaderLease     = 200 * time.Millisecond
+	baseElectionTimeout  = 300 * time.Millisecond
+	baseHeartbeatTimeout = 250 * time.Millisecond
+	baseLeaderLease      = 250 * time.Millisecond
 )
 
 // Config says how a node runs. The zero value of a member means its default.
@@ -136,6 +142,10 @@ func (cfg Config) validate() error {
 
 func (cfg Config) electionTimeout() time.Duration {
 	return time.Duration(cfg.RaftMultiplier) * baseElectionTimeout
+}
+
+func (cfg Config) heartbeatTimeout() time.Duration {
+	return time.Duration(cfg.RaftMultiplier) * baseHeartbeatTimeout
 }
 
 func (cfg Config) leaderLease() time.Duration {

@@ -41,5 +41,6 @@
 //
 // An error of the log or stable store leaves it open whether a write happened, a call that hangs leaves a leader
 // that cannot commit (hashicorp/raft #503), and an entry that cannot be read must not be skipped. In all three cases
-// the node reports through Fatal and expects its process to end.
+// the node reports through Fatal and expects its process to end. One failure is an exception: a write that found no space
+// left nothing behind, and is repeated once after the ballast was given up (ballast.go).
 package cluster

@@ -58,7 +58,7 @@ type hello struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
-var errNotOurs = errors.New("it does not speak this protocol")
+var errNotOurs = errors.New("it does not speak this protocol, or wants TLS where this node has no certificate, or the reverse")
 
 func writeHello(w io.Writer, kind stream, h hello) error {
 	body, err := json.Marshal(h)
@@ -76,11 +76,12 @@ func writeHello(w io.Writer, kind stream, h hello) error {
 
 func readHello(r io.Reader) (kind stream, h hello, err error) {
 	var head [helloBytes]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return 0, h, err
+	n, err := io.ReadFull(r, head[:])
+	if said := min(n, len(helloMagic)); string(head[:said]) != helloMagic[:said] {
+		return 0, h, errNotOurs // however much it says: a TLS alert is shorter than a hello
 	}
-	if string(head[:4]) != helloMagic {
-		return 0, h, errNotOurs
+	if err != nil {
+		return 0, h, err
 	}
 	if head[4] != helloVersion {
 		return 0, h, fmt.Errorf("it speaks version %d of the protocol between nodes, this node version %d", head[4], helloVersion)
@@ -94,7 +95,34 @@ func readHello(r io.Reader) (kind stream, h hello, err error) {
 		return 0, h, err
 	}
 	if err := json.Unmarshal(body, &h); err != nil {
-		return 0, h, fmt.Errorf("a hello that cannot be read: %w", err)
+		return 0, hello{}, fmt.Errorf("a hello that cannot be read: %w", err)
+	}
+	if err := h.validate(); err != nil {
+		return 0, hello{}, err
 	}
 	return stream(head[5]), h, nil
+}
+
+// Bounds of what somebody unknown says of itself, which ends up in logs and, if it joins, in the state.
+const (
+	maxHelloAddrBytes = 300 // a DNS name and a port
+	maxHelloURLBytes  = 400
+	maxHelloTextBytes = 128
+)
+
+func (h hello) validate() error {
+	for what, ok := range map[string]bool{
+		"node id":      namePattern.MatchString(string(h.NodeID)),
+		"cluster name": namePattern.MatchString(h.ClusterName),
+		"disk id":      h.DiskID == "" || namePattern.MatchString(h.DiskID),
+		"cluster id":   h.ClusterID == "" || namePattern.MatchString(h.ClusterID),
+		"address":      len(h.RaftAddr) <= maxHelloAddrBytes && len(h.GossipAddr) <= maxHelloAddrBytes,
+		"URL":          len(h.HTTPURL) <= maxHelloURLBytes,
+		"version":      len(h.Version) <= maxHelloTextBytes,
+	} {
+		if !ok {
+			return fmt.Errorf("a hello whose %s is not allowed", what)
+		}
+	}
+	return nil
 }

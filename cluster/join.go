@@ -1,10 +1,13 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -216,17 +219,16 @@ func (n *Node) meet(ctx context.Context, g *gossip, at string) (met bool) {
 
 // noteStranger remembers why the node at an address is no peer. That nobody answers there is no news.
 func (n *Node) noteStranger(at string, who hello, err error) {
-	_, refused := refusalOf(err)
-	if who.NodeID == "" {
+	if who.NodeID == "" && !isDenial(err) {
 		n.log.Debug("no node to be met at an address", "address", at, "error", err)
 		return
 	}
 	f := &n.formation
 	reason := err.Error()
-	if r, ok := refusalOf(err); refused && ok {
+	if r, refused := refusalOf(err); refused {
 		reason = r.Detail
 	}
-	reason = fmt.Sprintf("%s at %s (%s)", who.NodeID, at, reason)
+	reason = fmt.Sprintf("%s at %s (%s)", cmp.Or(who.NodeID, "a node"), at, reason)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.strangers[at] == reason || len(f.strangers) >= maxStrangers {
@@ -237,6 +239,16 @@ func (n *Node) noteStranger(at string, who hello, err error) {
 	}
 	f.strangers[at] = reason
 	n.log.Warn("a node is not taken for a peer", "peer", who.NodeID, "address", at, "reason", err)
+}
+
+// isDenial reports whether err shows that somebody answers at an address and does not want to talk, or not like this: by
+// TLS, by its absence, or by another protocol.
+func isDenial(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return false // it may just be slow
+	}
+	var alert tls.AlertError // of TLS 1.3, a server's opinion of a certificate comes after the handshake
+	return errors.Is(err, errNotOurs) || errors.Is(err, errHandshake) || errors.As(err, &alert)
 }
 
 func (n *Node) noteFriend(at string) {

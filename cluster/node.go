@@ -154,7 +154,7 @@ func (n *Node) startRaft(logs raft.LogStore, stable raft.StableStore, p parts) (
 func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = n.id
-	c.HeartbeatTimeout = n.cfg.electionTimeout()
+	c.HeartbeatTimeout = n.cfg.heartbeatTimeout()
 	c.ElectionTimeout = n.cfg.electionTimeout()
 	c.LeaderLeaseTimeout = n.cfg.leaderLease()
 	c.CommitTimeout = 50 * time.Millisecond

@@ -25,6 +25,7 @@ const (
 	ReasonChangePending  Reason = "change_pending" // another change of members is not settled yet
 	ReasonBadSnapshot    Reason = "bad_snapshot"   // damaged, cut off, or no backup at all
 	ReasonNewerSnapshot  Reason = "newer_snapshot" // written by a newer release
+	ReasonOldRelease     Reason = "old_release"    // a node that does not know what the cluster's log holds
 	ReasonTooManyMembers Reason = "too_many_members"
 )
 

@@ -66,7 +66,8 @@ func (n *Node) refuseForeign(held Inspection, options RestoreOptions) error {
 	switch {
 	case from.FeatureLevel > d.FeatureLevel:
 		return refuse(ReasonNewerSnapshot, "the backup needs feature level %d, that of version %s; this cluster is at "+
-			"level %d, because not all of its nodes run that version yet", from.FeatureLevel, from.FeatureVersion, d.FeatureLevel)
+			"level %d, because not all of its nodes run that version yet",
+			from.FeatureLevel, from.FeatureVersion, d.FeatureLevel)
 	case from.ClusterID == "":
 		return refuse(ReasonBadSnapshot, "the backup is of a node that belonged to no cluster yet: there is nothing in it")
 	case from.ClusterID != d.ClusterID && len(d.Tenants()) > 0 && !options.OtherCluster:

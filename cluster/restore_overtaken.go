@@ -114,8 +114,8 @@ func (t *watchedTransport) run(ctx context.Context, see func(*raft.RPC) error) {
 	}
 }
 
-var errOvertaken = errors.New("a backup was being restored when the leadership moved, and the cluster went on without " +
-	"it; this node has given the restored state up and goes on with the others when it is started again")
+var errOvertaken = errors.New("a backup was being restored when the leadership moved, and the cluster went on " +
+	"without it; this node has given the restored state up and goes on with the others when it is started again")
 
 // watchRestored stops this node if its state is a restored one that came to nothing.
 func (n *Node) watchRestored(rpc *raft.RPC) error {

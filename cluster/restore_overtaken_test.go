@@ -16,37 +16,44 @@ import (
 
 func TestOvertaken(t *testing.T) {
 	t.Parallel()
-	entries := func(index, term uint64) []*raft.Log { return []*raft.Log{{Index: index, Term: term}} }
+	// with is a leader's request in a term, behind an entry, with one more entry unless its index is 0.
+	with := func(term, prevIndex, prevTerm, index, entryTerm uint64) *raft.AppendEntriesRequest {
+		r := &raft.AppendEntriesRequest{Term: term, PrevLogEntry: prevIndex, PrevLogTerm: prevTerm}
+		if index != 0 {
+			r.Entries = []*raft.Log{{Index: index, Term: entryTerm}}
+		}
+		return r
+	}
 	for name, c := range map[string]struct {
-		request raft.AppendEntriesRequest
+		request *raft.AppendEntriesRequest
 		want    bool
 	}{
-		"the leader that restored it goes on":    {raft.AppendEntriesRequest{Term: 5, PrevLogEntry: 10, PrevLogTerm: 5, Entries: entries(11, 5)}, false},
-		"another leader that has it":             {raft.AppendEntriesRequest{Term: 6, PrevLogEntry: 10, PrevLogTerm: 5, Entries: entries(11, 6)}, false},
-		"another entry in its place":             {raft.AppendEntriesRequest{Term: 6, PrevLogEntry: 9, PrevLogTerm: 5, Entries: entries(10, 6)}, true},
-		"another entry before it":                {raft.AppendEntriesRequest{Term: 6, PrevLogEntry: 7, PrevLogTerm: 4, Entries: entries(8, 6)}, true},
-		"an entry behind another in its place":   {raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 10, PrevLogTerm: 6, Entries: entries(11, 6)}, true},
-		"no entries behind another in its place": {raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 10, PrevLogTerm: 6}, true},
-		"an old entry, from a new leader":        {raft.AppendEntriesRequest{Term: 6, PrevLogEntry: 8, PrevLogTerm: 5, Entries: entries(9, 5)}, false},
-		"an old entry in its place":              {raft.AppendEntriesRequest{Term: 6, PrevLogEntry: 9, PrevLogTerm: 4, Entries: entries(10, 4)}, true},
-		"entries behind an old one in its place": {raft.AppendEntriesRequest{Term: 6, PrevLogEntry: 10, PrevLogTerm: 4, Entries: entries(11, 6)}, true},
-		"a deposed leader":                       {raft.AppendEntriesRequest{Term: 4, PrevLogEntry: 9, PrevLogTerm: 4, Entries: entries(10, 4)}, false},
-		"a heartbeat":                            {raft.AppendEntriesRequest{Term: 6}, false},
+		"the leader that restored it goes on":    {with(5, 10, 5, 11, 5), false},
+		"another leader that has it":             {with(6, 10, 5, 11, 6), false},
+		"another entry in its place":             {with(6, 9, 5, 10, 6), true},
+		"another entry before it":                {with(6, 7, 4, 8, 6), true},
+		"an entry behind another in its place":   {with(7, 10, 6, 11, 6), true},
+		"no entries behind another in its place": {with(7, 10, 6, 0, 0), true},
+		"an old entry, from a new leader":        {with(6, 8, 5, 9, 5), false},
+		"an old entry in its place":              {with(6, 9, 4, 10, 4), true},
+		"entries behind an old one in its place": {with(6, 10, 4, 11, 6), true},
+		"a deposed leader":                       {with(4, 9, 4, 10, 4), false},
+		"a heartbeat":                            {with(6, 0, 0, 0, 0), false},
 	} {
 		var s restoredState
-		if s.overtaken(&c.request) {
+		if s.overtaken(c.request) {
 			t.Errorf("%s: overtaken without a restored snapshot", name)
 		}
 		s.note(raftMeta{Index: 10, Term: 5, Restored: true})
-		if got := s.overtaken(&c.request); got != c.want {
+		if got := s.overtaken(c.request); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
 		s.note(raftMeta{Index: 9, Term: 5}) // an older one that took longer to write
-		if got := s.overtaken(&c.request); got != c.want {
+		if got := s.overtaken(c.request); got != c.want {
 			t.Errorf("%s, after an older snapshot: %t", name, got)
 		}
 		s.note(raftMeta{Index: 11, Term: 5})
-		if s.overtaken(&c.request) {
+		if s.overtaken(c.request) {
 			t.Errorf("%s: overtaken though a snapshot behind it was taken", name)
 		}
 	}
@@ -62,7 +69,8 @@ func TestAdjoin(t *testing.T) {
 	}
 	s.note(raftMeta{Index: 10, Term: 5, Restored: true})
 	got := s.adjoin(follows)
-	if got.PrevLogEntry != 0 || got.PrevLogTerm != 0 || got.Term != 6 || got.LeaderCommitIndex != 3 || follows.PrevLogEntry != 10 {
+	if got.PrevLogEntry != 0 || got.PrevLogTerm != 0 || got.Term != 6 || got.LeaderCommitIndex != 3 ||
+		follows.PrevLogEntry != 10 {
 		t.Errorf("%+v became %+v", follows, got)
 	}
 	for _, other := range []*raft.AppendEntriesRequest{
@@ -140,10 +148,7 @@ func TestGap(t *testing.T) {
 // heard of the restore. All nodes are shut down. The backup has one record less than the cluster had.
 func halfRestored(t *testing.T) (leader *host, followers []*host, late fsm.RecordID) {
 	t.Helper()
-	hosts := newHosts(t, 3, 3)
-	for _, h := range hosts {
-		h.cfg.RaftMultiplier = 5 // so that the leader does not step down before it has begun
-	}
+	hosts := calmHosts(t) // the leader must not step down before it has begun
 	first, _ := formed(t, startAll(t, hosts))
 	for _, h := range hosts {
 		if h.node == first {

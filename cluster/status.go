@@ -51,6 +51,12 @@ func (n *Node) checkMembership() Check {
 		}
 	}
 	c.Detail = n.formation.reason()
+	if strangers := n.formation.strangersInWords(); c.Detail == "" && !n.belongs() && strangers != "" {
+		c.Detail = "this node is in no cluster yet, and not let in by " + strangers
+	}
+	if c.Detail == "" && !n.belongs() && len(n.cfg.Join) > 0 {
+		c.Detail = "this node is in no cluster yet: none of the nodes that --join names is in one, or answers"
+	}
 	if c.Detail == "" && !n.belongs() {
 		c.Detail = "this node is in no cluster: start it with --bootstrap, --bootstrap-expect or --join, or invite it with " +
 			"`syllecta cluster join`"

@@ -336,7 +336,7 @@ func (n *Node) admissible(request JoinRequest) error {
 	case !namePattern.MatchString(string(request.NodeID)) || request.RaftAddr == "":
 		return refuse(ReasonUnknownNode, "it does not say who and where it is")
 	case request.Feature < d.FeatureLevel:
-		return refuse(ReasonNewerSnapshot, "the cluster is at feature level %d, which needs syllecta %s or newer; %s runs %s",
+		return refuse(ReasonOldRelease, "the cluster is at feature level %d, which needs syllecta %s or newer; %s runs %s",
 			d.FeatureLevel, d.FeatureVersion, request.NodeID, request.Version)
 	}
 	if m := d.Member(string(request.NodeID)); m != nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/rpc"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,8 +25,15 @@ const (
 	// included: a handful for each node is normal.
 	maxUnknownConns = 64
 	maxInboundConns = 256
-	dialTimeout     = 2 * time.Second
+	// maxUnknownFromHost is how many of maxUnknownConns one host may take, so that it cannot keep the others out.
+	maxUnknownFromHost = 16
+	// dialTimeout bounds connecting to another node. A member that has moved leaves an address behind that nobody
+	// answers, and one that was cut off is found again only when the next attempt begins.
+	dialTimeout = time.Second
 )
+
+// errHandshake is TLS failing on a connection to another node, for want of a certificate that both accept.
+var errHandshake = errors.New("TLS")
 
 var errWireClosed = errors.New("the wire is closed")
 
@@ -37,7 +45,7 @@ type wire struct {
 	log       *slog.Logger
 	raftConns chan net.Conn
 	services  map[stream]*rpc.Server
-	unknown   chan struct{}
+	unknown   waitingRoom
 	slots     chan struct{}
 	done      chan struct{}
 	wg        sync.WaitGroup
@@ -65,7 +73,6 @@ func listenWire(p *passport, log *slog.Logger) (*wire, error) {
 		log:       log,
 		raftConns: make(chan net.Conn),
 		services:  map[stream]*rpc.Server{streamPeer: rpc.NewServer(), streamLobby: rpc.NewServer()},
-		unknown:   make(chan struct{}, maxUnknownConns),
 		slots:     make(chan struct{}, maxInboundConns),
 		done:      make(chan struct{}),
 		preamble:  preambleDeadline,
@@ -99,18 +106,17 @@ func (w *wire) acceptLoop() {
 			}
 			continue
 		}
-		select {
-		case w.unknown <- struct{}{}:
-			w.wg.Go(func() { w.route(conn) })
-		default:
+		if !w.unknown.enter(conn.RemoteAddr()) {
 			conn.Close()
+			continue
 		}
+		w.wg.Go(func() { w.route(conn) })
 	}
 }
 
 // route finds out who calls and what for, and passes the connection on.
 func (w *wire) route(conn net.Conn) {
-	known := sync.OnceFunc(func() { <-w.unknown })
+	known := sync.OnceFunc(func() { w.unknown.leave(conn.RemoteAddr()) })
 	defer known()
 	if !w.track(conn) {
 		conn.Close()
@@ -180,6 +186,50 @@ func (w *wire) receive(conn net.Conn) (net.Conn, stream, error) {
 	return conn, kind, nil
 }
 
+// waitingRoom counts the connections that have not said yet who they are.
+type waitingRoom struct {
+	mu     sync.Mutex
+	total  int
+	byHost map[string]int
+}
+
+// enter reports whether there is room for one more from that host.
+func (r *waitingRoom) enter(from net.Addr) bool {
+	host := hostOf(from)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.total >= maxUnknownConns || r.byHost[host] >= maxUnknownFromHost {
+		return false
+	}
+	if r.byHost == nil {
+		r.byHost = make(map[string]int)
+	}
+	r.total++
+	r.byHost[host]++
+	return true
+}
+
+func (r *waitingRoom) leave(from net.Addr) {
+	host := hostOf(from)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total--
+	if r.byHost[host]--; r.byHost[host] == 0 {
+		delete(r.byHost, host)
+	}
+}
+
+func (r *waitingRoom) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.total
+}
+
+func hostOf(a net.Addr) string {
+	host, _, _ := net.SplitHostPort(a.String())
+	return host
+}
+
 // refusalLog says once why a host is turned away, not each time it comes again.
 type refusalLog struct {
 	mu   sync.Mutex
@@ -190,10 +240,12 @@ type refusalLog struct {
 const maxRefusalsTold = 64
 
 func (l *refusalLog) note(log *slog.Logger, from net.Addr, err error) {
-	host, _, _ := net.SplitHostPort(from.String())
-	level := slog.LevelWarn
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+	host, level := hostOf(from), slog.LevelWarn
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, os.ErrDeadlineExceeded) {
 		level = slog.LevelDebug // it only looked whether the port is open
+	}
+	if broken, ok := errors.AsType[*net.OpError](err); ok {
+		err = broken.Err // without the ports, which are others each time
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -269,7 +321,7 @@ func (w *wire) Addr() net.Addr { return addr(w.passport.cfg.RaftAdvertise) }
 
 // Dial implements raft.StreamLayer.
 func (w *wire) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), min(timeout, dialTimeout))
 	defer cancel()
 	conn, _, err := w.passport.dial(ctx, to, streamRaft)
 	return conn, err
@@ -314,18 +366,21 @@ func (p *passport) shakeHands(ctx context.Context, conn net.Conn, id raft.Server
 	if p.certificates != nil {
 		secured := tls.Client(conn, p.certificates.client(id))
 		if err := secured.HandshakeContext(ctx); err != nil {
-			return nil, hello{}, fmt.Errorf("TLS: %w", err)
+			return nil, hello{}, fmt.Errorf("%w: %w", errHandshake, err)
 		}
 		conn = secured
 		var err error
 		if certified, err = p.certificates.peer(secured.ConnectionState()); err != nil {
-			return nil, hello{}, fmt.Errorf("TLS: %w", err)
+			return nil, hello{}, fmt.Errorf("%w: %w", errHandshake, err)
 		}
 	}
 	if err := writeHello(conn, kind, p.introduce(kind, id)); err != nil {
 		return nil, hello{}, err
 	}
 	_, answer, err := readHello(conn)
+	if p.certificates == nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		err = errors.Join(errNotOurs, err) // as somebody does who expected TLS
+	}
 	if err != nil {
 		return nil, hello{}, fmt.Errorf("its hello: %w", err)
 	}

@@ -113,7 +113,7 @@ func TestUnknownStreams(t *testing.T) {
 			closedByPeer(t, conn)
 		})
 	}
-	waitFor(t, "the slots to be free", func() bool { return len(w.unknown)+len(w.slots) == 0 && openConns(w) == 0 })
+	waitFor(t, "the slots to be free", func() bool { return w.unknown.count()+len(w.slots) == 0 && openConns(w) == 0 })
 }
 
 func openConns(w *wire) int {

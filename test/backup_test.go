@@ -190,7 +190,8 @@ func testRestoreKilled(t *testing.T) {
 	for round := range *killsFlag {
 		marker := fmt.Sprint("marker-", round)
 		leader := c.leader()
-		if a := newClient(leader.url(), key).put(putRequest{Scope: backupScope, Key: marker, Body: []byte("1")}); a.outcome != ok {
+		put := putRequest{Scope: backupScope, Key: marker, Body: []byte("1")}
+		if a := newClient(leader.url(), key).put(put); a.outcome != ok {
 			t.Fatalf("put %s: %v", marker, a)
 		}
 		restored := c.killDuringRestore(leader, file, whole)
@@ -276,7 +277,8 @@ func testBackupMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("a backup of %d MB: the server's memory grew by %d MB, the command took %d MB", info.Size()>>20, grown>>20, own>>20)
+	t.Logf("a backup of %d MB: the server's memory grew by %d MB, the command took %d MB",
+		info.Size()>>20, grown>>20, own>>20)
 	if info.Size() < 3*bulkBytes*9/10 {
 		t.Errorf("the backup has %d bytes", info.Size())
 	}

@@ -43,8 +43,8 @@
 //	go test ./test -v -timeout 20m -run TestLoad -load=10m
 //
 // TestPartition, TestSecure and parts of others give every node a machine of its own: a network namespace, with an
-// address, around a bridge with rules for what is lost. That needs root, ip and nft; elsewhere they are skipped, and say
-// why. The namespaces have no names and end with the test binary, so nothing is ever left over.
+// address, around a bridge with rules for what is lost. That needs root, ip and nft; elsewhere they are skipped, and
+// say why. The namespaces have no names and end with the test binary, so nothing is ever left over.
 //
 // Tests wait for conditions, never for fixed times, and assert no wall-clock figures: they report them.
 package test

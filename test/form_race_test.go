@@ -144,8 +144,8 @@ func testFoundersDie(t *testing.T) {
 	}
 }
 
-// testTwoClusters points a node of one cluster at another one of the same name, and has a node of that one turn up where
-// the first cluster looks for its own.
+// testTwoClusters points a node of one cluster at another one of the same name, and has a node of that one turn up
+// where the first cluster looks for its own.
 func testTwoClusters(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newCluster(t, 3), newCluster(t, 3)

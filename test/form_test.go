@@ -104,7 +104,7 @@ func testOtherSettings(t *testing.T) {
 	if !n.process.awaitExit(patience) {
 		t.Fatal("the node runs under the name of another cluster")
 	}
-	words := `belongs to cluster \"syllecta\", not \"other\"`
+	words := `belongs to cluster "syllecta", not "other"`
 	if code, tail := n.process.exitCode(), n.logTail(); code != 1 || !strings.Contains(tail, words) {
 		t.Errorf("under the name of another cluster: code %d, want 1 and words:\n%s", code, tail)
 	}

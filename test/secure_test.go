@@ -62,9 +62,9 @@ func newSecureCluster(t *testing.T) *secureCluster {
 }
 
 // makeTLS has the binary make a CA, and certificates for nodes.
-func makeTLS(t *testing.T, dir string, nodes []*node, args ...string) {
+func makeTLS(t *testing.T, dir string, nodes []*node) {
 	t.Helper()
-	args = append([]string{"tls", "init", "--dir=" + dir}, args...)
+	args := []string{"tls", "init", "--dir=" + dir}
 	for _, n := range nodes {
 		args = append(args, n.name+"="+n.host.ip.String())
 	}
@@ -86,7 +86,7 @@ func runBinary(t *testing.T, args ...string) string {
 // secret is where a node keeps a file of its own.
 func (n *node) secret(name string) string { return filepath.Join(n.dir+"-secrets", name) }
 
-// The names that a node has for its files, which `tls init` names after the node.
+// secretFiles are the names that a node has for its files, and those that `tls init` gives them.
 func (n *node) secretFiles() map[string]string {
 	return map[string]string{
 		"ca.pem": "ca.pem", "gossip.key": "gossip.key", "node.pem": n.name + ".pem", "node.key": n.name + ".key",

@@ -102,7 +102,8 @@ func testStrangers(t *testing.T, s *secureCluster, b *book) {
 	} {
 		since := len(target.logText())
 		// Only who has a node's certificate is told anything, and then no more than that it may not come in.
-		if answer := s.call(t, target, caller.config); strings.Contains(answer, "SYLW") && !strings.Contains(answer, `"refused"`) {
+		answer := s.call(t, target, caller.config)
+		if strings.Contains(answer, "SYLW") && !strings.Contains(answer, `"refused"`) {
 			t.Errorf("%s: the node answers %q", caller.what, answer)
 		}
 		t.Run(caller.what, func(t *testing.T) {
@@ -169,57 +170,59 @@ func testGossipStrangers(t *testing.T, s *secureCluster, b *book) {
 	} {
 		t.Run(caller.what, func(t *testing.T) {
 			since := len(target.logText())
-			if _, err := s.gossip(t, caller.label, caller.key, target); err == nil {
+			if err := s.gossip(t, caller.label, caller.key, target); err == nil {
 				t.Error("the node gossips with a stranger")
 			}
 			target.logged(t, since, caller.reason)
 		})
 	}
-	if _, err := s.gossip(t, label, key, target); err != nil {
+	if err := s.gossip(t, label, key, target); err != nil {
 		t.Errorf("with key and label: %v, so the others were refused for another reason than they should be", err)
 	}
 }
 
 // gossip tries to gossip with a node from the stranger's host. It says nothing of itself that a node would believe.
-func (s *secureCluster) gossip(t *testing.T, label string, key []byte, with *node) (int, error) {
+func (s *secureCluster) gossip(t *testing.T, label string, key []byte, with *node) error {
 	t.Helper()
 	c := memberlist.DefaultLANConfig()
 	c.Name, c.Label, c.SecretKey = "stranger", label, key
 	c.BindAddr, c.BindPort, c.AdvertisePort = s.stranger.ip.String(), 4200, 4200
 	c.TCPTimeout = dialPatience
 	c.LogOutput = io.Discard
-	var joined int
-	err := s.stranger.ns.do(func() error {
-		list, err := memberlist.Create(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		joined, err = list.Join([]string{with.ports.gossip})
-		return errors.Join(err, list.Shutdown())
+	var list *memberlist.Memberlist
+	err := s.stranger.ns.do(func() (err error) {
+		list, err = memberlist.Create(c)
+		return err
 	})
-	return joined, err
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Shutdown() // fails only if it was shut down before
+	return s.stranger.ns.do(func() error {
+		_, err := list.Join([]string{with.ports.gossip})
+		return err
+	})
 }
 
-// testUnwantedNodes starts nodes that want to join and must not: of another CA, of another cluster's name by the same
-// CA, and without any certificate. They say why they are alone, and the cluster is as it was.
+// testUnwantedNodes starts nodes that want to join and must not: with a certificate of another CA, and without any. They
+// say why they are alone, and the cluster is as it was.
 func testUnwantedNodes(t *testing.T, s *secureCluster, b *book) {
 	before := b.check(t)
 	for _, unwanted := range []struct {
 		what string
-		init []string
 		dir  string // of the CA; "" for a node without certificates
 		args []string
 		says string
 	}{
-		{"another CA", nil, filepath.Join(t.TempDir(), "foreign"), nil, "is not signed by this cluster's CA"},
-		{"no certificate", nil, "", []string{"--allow-public-plaintext"}, "TLS"},
+		{"another CA", filepath.Join(t.TempDir(), "foreign"), nil, "is not signed by this cluster's CA"},
+		{"no certificate", "", []string{"--allow-public-plaintext"}, "TLS"},
 	} {
 		t.Run(unwanted.what, func(t *testing.T) {
 			n := newNode(t, "node4", t.TempDir(), s.stranger.ports())
 			n.host, n.seeds = s.stranger, s.nodes[0].seeds
 			n.args = append([]string{"--admin-token-file=" + writeAdminToken(t, t.TempDir())}, unwanted.args...)
 			if unwanted.dir != "" {
-				makeTLS(t, unwanted.dir, []*node{n}, unwanted.init...)
+				makeTLS(t, unwanted.dir, []*node{n})
 				n.secureWith(t, unwanted.dir)
 			}
 			alone := &cluster{t: t, nodes: []*node{n}}

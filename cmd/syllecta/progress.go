@@ -32,7 +32,10 @@ type meter struct {
 
 // startMeter starts a meter. Its owner must finish it.
 func (t *terminal) startMeter(what string, total int64, then string) *meter {
-	m := &meter{t: t, what: what, total: total, then: then, start: time.Now(), stop: make(chan struct{}), done: make(chan struct{})}
+	m := &meter{
+		t: t, what: what, total: total, then: then, start: time.Now(),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
 	go func() {
 		defer close(m.done)
 		if isTerminal(t.err) {

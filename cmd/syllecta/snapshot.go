@@ -97,7 +97,8 @@ func (i *inspectedFile) describe(w io.Writer) error {
 	made := "by a node for itself (it comes out of a data directory)"
 	if b := i.Backup; b != nil {
 		of = fmt.Sprintf("cluster %s (%s)", printable(b.ClusterName), s.ClusterID)
-		made = fmt.Sprintf("%s by node %s, version %s", b.TakenAt.Format(time.RFC3339), printable(b.NodeID), printable(b.Version))
+		made = fmt.Sprintf("%s by node %s, version %s",
+			b.TakenAt.Format(time.RFC3339), printable(b.NodeID), printable(b.Version))
 	}
 	for _, line := range [][2]string{
 		{"File", fmt.Sprintf("%s, %s", printable(i.path), byteText(i.bytes))},

@@ -38,8 +38,8 @@ func newSnapshotRestore(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Replace the state of a running cluster by that of a backup",
-		Long: "Replace everything in a running cluster by what a backup holds: tenants, API keys, usage, locks and records.\n" +
-			"The cluster's own identity and members stay. What was acknowledged after the backup was taken is gone. Fences\n" +
+		Long: "Replace everything in a running cluster by what a backup holds: tenants, API keys, usage, locks and\n" +
+			"records. The cluster's own identity and members stay. What was acknowledged after the backup was taken is gone. Fences\n" +
 			"go on above all that were ever given, so that no holder of an old lock is taken for a new one.\n\n" +
 			"The file is verified here and again by the leader before anything is changed. While it is being replaced, which\n" +
 			"takes as long as writing the state to every node's disk, the cluster answers 503.",
@@ -96,7 +96,8 @@ func (f *restoreFlags) confirm(ctx context.Context, a admin, file *inspectedFile
 		return err
 	}
 	fmt.Fprintf(f.t.err, "%-14s cluster %s (%s): %d records, %d locks\n\nEverything in it is replaced. "+
-		"Type the cluster's name to go on: ", "Replaces", printable(now.ClusterName), printable(now.ClusterID), now.Records, now.Locks)
+		"Type the cluster's name to go on: ", "Replaces",
+		printable(now.ClusterName), printable(now.ClusterID), now.Records, now.Locks)
 	answer, err := bufio.NewReader(f.t.in).ReadString('\n')
 	if err != nil || strings.TrimSpace(answer) != now.ClusterName {
 		return &failure{code: exitFailure, err: fmt.Errorf("that is not the name of the cluster: nothing was changed")}

@@ -103,7 +103,8 @@ func TestSnapshotSave(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "b.snapshot")
 	out, errText, code := runVerb(t, a.env(), "snapshot", "save", path)
-	want := fmt.Sprintf("saved %s: %s, 1 records, 0 locks, of cluster blue at index 3\n", path, byteText(int64(len(a.save))))
+	want := fmt.Sprintf("saved %s: %s, 1 records, 0 locks, of cluster blue at index 3\n",
+		path, byteText(int64(len(a.save))))
 	if code != exitOK || out != want || errText != "" {
 		t.Errorf("%d %q %q", code, out, errText)
 	}
@@ -167,7 +168,8 @@ func TestSnapshotRestore(t *testing.T) {
 	if !bytes.Equal(a.restored, a.save) || a.query != "otherCluster=true&ticket=t" || a.tokens[0] != "" {
 		t.Errorf("the leader got %d bytes, query %q, tokens %q", len(a.restored), a.query, a.tokens)
 	}
-	if _, _, code = runVerb(t, a.env(), "snapshot", "restore", path, "--yes", "--json"); code != exitOK || a.query != "&ticket=t" {
+	_, _, code = runVerb(t, a.env(), "snapshot", "restore", path, "--yes", "--json")
+	if code != exitOK || a.query != "&ticket=t" {
 		t.Errorf("%d, query %q", code, a.query)
 	}
 }
@@ -191,12 +193,14 @@ func TestSnapshotInspect(t *testing.T) {
 	}
 	out, _, code = runVerb(t, nil, "snapshot", "inspect", path, "--json")
 	var shown fileJSON
-	if err := json.Unmarshal([]byte(out), &shown); err != nil || code != exitOK || shown.Records != 1 || shown.Index != 3 ||
+	err := json.Unmarshal([]byte(out), &shown)
+	if err != nil || code != exitOK || shown.Records != 1 || shown.Index != 3 ||
 		shown.Backup.ClusterName != "blue" || shown.Bytes != int64(len(whole)) {
 		t.Errorf("%d %+v, %v", code, shown, err)
 	}
 	out, _, code = runVerb(t, nil, "snapshot", "verify", path)
-	if want := fmt.Sprintf("%s is whole: %d bytes, 1 records, 0 locks\n", path, len(whole)); code != exitOK || out != want {
+	want := fmt.Sprintf("%s is whole: %d bytes, 1 records, 0 locks\n", path, len(whole))
+	if code != exitOK || out != want {
 		t.Errorf("%d %q", code, out)
 	}
 	// A node keeps each of its own snapshots in a directory.

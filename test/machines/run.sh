@@ -3,7 +3,8 @@
 #
 # Each machine is a systemd-nspawn container (nspawn_provider.rb) with a Debian 12 of its own; the Vagrantfile and all
 # that it runs are what users have. It brings three machines up, provisions them a second time, which must change
-# nothing, kills the leader under load (smoke.sh), destroys the machines, and removes all traces, also when it fails.
+# nothing, kills the leader under load (smoke.sh), removes a node from the cluster, destroys the machines, and removes
+# all traces, also when it fails.
 #
 # Needs, of Debian: vagrant mmdebstrap systemd-container nftables iproute2 rsync openssh-client curl perl, a package
 # mirror for the root file system, and Go with its module cache or proxy. CACHE is a directory that keeps the root file
@@ -121,5 +122,17 @@ on node1 'systemd-analyze security --no-pager syllecta | tail -n 1'
 
 step 'smoke test'
 inside "$packaging/vagrant/smoke.sh"
+
+# A node that was removed from the cluster ends, and systemd leaves it at that.
+step 'removing a node'
+on node1 'sudo env SYLLECTA_SERVER=https://node1:4000 SYLLECTA_CA_FILE=/etc/syllecta/ca.pem \
+  SYLLECTA_ADMIN_TOKEN_FILE=/etc/syllecta/admin-token syllecta cluster remove node3 --yes'
+for _ in $(seq 60); do
+  [ "$(on node3 'systemctl is-active syllecta || true' | tr -d '\r')" != failed ] || break
+done
+on node3 'systemctl show --property ActiveState,ExecMainStatus,NRestarts syllecta; sudo journalctl -u syllecta -n 3 -o cat' |
+  tee "$work/removed"
+grep -q ExecMainStatus=8 "$work/removed"
+grep -q ActiveState=failed "$work/removed"
 
 step 'done'
