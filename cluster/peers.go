@@ -132,6 +132,13 @@ func (t *peerTable) note(h heard) {
 	t.node.heardFrom(h)
 }
 
+// forget drops what a peer has said.
+func (t *peerTable) forget(id raft.ServerID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.byID, id)
+}
+
 // notify wakes those who wait for a leader, and asks the peers how they are.
 func (t *peerTable) notify() {
 	t.mu.Lock()

@@ -180,6 +180,7 @@ func (n *Node) expel(ctx context.Context, id raft.ServerID) error {
 	if err := settled(ctx, n.raft.RemoveServer(id, 0, changeTimeout)); err != nil {
 		return n.changeError("taken out of the configuration", id, err)
 	}
+	n.peers.forget(id)
 	if known {
 		n.tasks.start(func() { n.sayFarewell(n.addresses.at(at)) })
 	}

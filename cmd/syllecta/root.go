@@ -35,7 +35,8 @@ func newRoot(t *terminal) *cobra.Command {
 			exitCodesHelp,
 		Example: `  syllecta dev                                     # three nodes on this machine, ready to try
   syllecta server --data-dir d --bootstrap         # one node
-  syllecta key create --tenant demo                # a new API key`,
+  syllecta key create --tenant demo                # a new API key
+  source <(syllecta completion bash)               # commands, flags and names complete from now on`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          knownCommand,

@@ -49,7 +49,9 @@ module NspawnProvider
       Process.kill("KILL", @machine.id.to_i) if running?
       sleep(0.1) while running?
       run("ip", "netns", "del", namespace) if File.exist?("/run/netns/#{namespace}") # the link goes with it
-      cgroups.each { |group| system("find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+") }
+      cgroups.select { |group| File.directory?(group) }.each do |group|
+        system("find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+")
+      end
       FileUtils.rm_rf([root, "/run/systemd/nspawn/propagate/#{namespace}"])
       @machine.id = nil
     end
@@ -74,11 +76,13 @@ module NspawnProvider
       run("nft", "add", "rule", "ip", "forwarded", "output", "#{from} dnat to #{ip}:#{port[:guest]}")
     end
 
-    # Machines in one control group would take each other's processes for their own. Where systemd keeps account of
-    # processes: in the only hierarchy of version 2, and in its own one where there are others, too.
+    # cgroups are the machine's own control groups, where systemd keeps account of processes: in the hierarchy of
+    # version 2 and, where there are others, in its own one. Machines that shared one would take each other's processes
+    # for theirs.
     def cgroups
       File.readlines("/proc/self/mounts").map(&:split).filter_map do |_, mount, type, options|
-        "#{mount}/#{namespace}" if type == "cgroup2" || (type == "cgroup" && options.split(",").include?("name=systemd"))
+        systemd = type == "cgroup2" || (type == "cgroup" && options.split(",").include?("name=systemd"))
+        "#{mount}/#{namespace}" if systemd
       end
     end
 
@@ -86,7 +90,8 @@ module NspawnProvider
       log = @machine.data_dir.join("console.log").to_s
       FileUtils.mkdir_p(cgroups)
       enter = cgroups.map { |group| "echo $$ >#{group}/cgroup.procs && " }.join
-      pid = spawn("sh", "-c", "#{enter}exec \"$@\"", "sh", "systemd-nspawn", "--quiet", "--boot", "--directory", root, "--machine", namespace,
+      pid = spawn("sh", "-c", "#{enter}exec \"$@\"", "sh",
+                  "systemd-nspawn", "--quiet", "--boot", "--directory", root, "--machine", namespace,
                   "--network-namespace-path=/run/netns/#{namespace}", "--register=no", "--keep-unit", "--console=pipe",
                   in: "/dev/null", out: log, err: [:child, :out], pgroup: true)
       Process.detach(pid)

@@ -49,9 +49,8 @@ clean() {
     tail --pid="$pid" -f /dev/null
   done
   find /sys/fs/cgroup -depth -type d -path "*/$NSPAWN_PREFIX-*" -exec rmdir {} + 2>/dev/null || true
-  for mount in $(awk -v work="$work/" 'index($2, work) == 1 { print $2 }' /proc/self/mounts | sort -r); do
-    umount --lazy "$mount" || true
-  done
+  awk -v work="$work/" 'index($2, work) == 1 { print $2 }' /proc/self/mounts | sort -r |
+    while read -r mount; do umount --lazy "$mount" || true; done
   for namespace in $(ip netns list | awk -v prefix="$NSPAWN_PREFIX-" 'index($1, prefix) == 1 { print $1 }'); do
     ip netns del "$namespace" || true
   done
@@ -130,8 +129,8 @@ on node1 'sudo env SYLLECTA_SERVER=https://node1:4000 SYLLECTA_CA_FILE=/etc/syll
 for _ in $(seq 60); do
   [ "$(on node3 'systemctl is-active syllecta || true' | tr -d '\r')" != failed ] || break
 done
-on node3 'systemctl show --property ActiveState,ExecMainStatus,NRestarts syllecta; sudo journalctl -u syllecta -n 3 -o cat' |
-  tee "$work/removed"
+on node3 'systemctl show --property ActiveState,ExecMainStatus,NRestarts syllecta' | tee "$work/removed"
+on node3 'sudo journalctl --unit syllecta --lines 3 --output cat'
 grep -q ExecMainStatus=8 "$work/removed"
 grep -q ActiveState=failed "$work/removed"
 

@@ -53,5 +53,5 @@ syllecta ($VERSION-1) unstable; urgency=medium
 END
 gzip -9n "$build/changelog.Debian"
 
-cp "$packaging"/{nfpm.yaml,copyright,syllecta.service,syllecta.sysusers,syllecta.toml,*install.sh,*remove.sh} "$build"
+cp "$packaging"/{nfpm.yaml,copyright,lintian-overrides,syllecta.*,*install.sh,*remove.sh} "$build"
 (cd "$build" && go run "$nfpm" package --config nfpm.yaml --packager deb --target "$out/syllecta_$ARCH.deb")

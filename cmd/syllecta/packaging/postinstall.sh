@@ -5,9 +5,7 @@ set -e
 [ "$1" = configure ] || exit 0
 previous=$2
 
-if [ -d /run/systemd/system ] || command -v systemd-sysusers >/dev/null; then
-    systemd-sysusers syllecta.conf
-fi
+systemd-sysusers syllecta.conf
 # Keys and tokens lie here: for root to write, for the service to read.
 chown root:syllecta /etc/syllecta
 chmod 0750 /etc/syllecta

@@ -7,7 +7,8 @@ umask 077
 
 cd "$(dirname "$0")/../../../.."
 files=$(cd "${VAGRANT_DOTFILE_PATH:-.vagrant}/syllecta" && pwd)
-nodes=$(cd "$files" && ls node*.tar | grep -c .)
+set -- "$files"/node*.tar
+nodes=$#
 patience=60 # seconds, for anything that is waited for
 before=50 after=200 # keys, before and after the kill
 
@@ -19,14 +20,13 @@ now_ms() { perl -MTime::HiRes=time -e 'printf "%d\n", time * 1000'; }
 url() { echo "https://127.0.0.1:$((4000 + $1))"; }
 on() { vagrant ssh "$1" -c "$2" -- -q | tr -d '\r'; }
 
-# ask AS METHOD PATH [BODY] asks one node after the other until one answers with success, and prints the answer.
-turn=0
+# ask AS METHOD PATH [BODY] asks any node, then the next, until one answers with success, and prints the answer.
 ask() {
-  local until=$((SECONDS + patience))
+  local until=$((SECONDS + patience)) turn=$RANDOM
   while [ "$SECONDS" -lt "$until" ]; do
-    turn=$((turn % nodes + 1))
+    turn=$((turn + 1))
     curl --silent --fail --connect-timeout 2 --max-time 5 --cacert "$files/tls/ca.pem" --header "@$work/$1" \
-      --request "$2" "$(url "$turn")$3" --data "${4:-}" && return
+      --request "$2" "$(url $((turn % nodes + 1)))$3" --data "${4:-}" && return
     sleep 0.05
   done
   fail "$2 $3 was answered by no node for $patience s"

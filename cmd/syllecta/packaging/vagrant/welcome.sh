@@ -16,8 +16,10 @@ if [ -z "${ready:-}" ]; then
     exit 1
 fi
 
-export SYLLECTA_SERVER="https://$(hostname):4000" SYLLECTA_CA_FILE=/etc/syllecta/ca.pem
-export SYLLECTA_ADMIN_TOKEN_FILE=/etc/syllecta/admin-token
+SYLLECTA_SERVER="https://$(hostname):4000"
+SYLLECTA_CA_FILE=/etc/syllecta/ca.pem
+SYLLECTA_ADMIN_TOKEN_FILE=/etc/syllecta/admin-token
+export SYLLECTA_SERVER SYLLECTA_CA_FILE SYLLECTA_ADMIN_TOKEN_FILE
 key=/etc/syllecta/demo-key
 if ! syllecta tenant list --json | grep -q '"slug":"demo"'; then
     syllecta tenant create demo >/dev/null
