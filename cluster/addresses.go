@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -18,6 +19,7 @@ type addressBook struct {
 
 	mu                            sync.Mutex
 	learned, gossiped, configured map[raft.ServerID]raft.ServerAddress
+	shown                         map[raft.ServerID]raft.ServerAddress // what gossip said last, also of those that are gone
 }
 
 func newAddressBook(self raft.ServerID, address string) *addressBook {
@@ -31,7 +33,7 @@ const maxLearned = 2 * fsm.MaxMembers
 func (b *addressBook) learn(h hello) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if h.RaftAddr != "" && len(b.learned) < maxLearned {
+	if _, known := b.learned[h.NodeID]; h.RaftAddr != "" && (known || len(b.learned) < maxLearned) {
 		b.learned[h.NodeID] = raft.ServerAddress(h.RaftAddr)
 	}
 }
@@ -50,12 +52,17 @@ func (b *addressBook) update(servers []raft.Server, alive map[raft.ServerID]goss
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for id, at := range gossiped {
-		if before, known := b.gossiped[id]; known && before != at {
+	shown := maps.Clone(gossiped)
+	for id, before := range b.shown {
+		at, alive := gossiped[id]
+		if _, member := configured[id]; member && !alive {
+			shown[id] = before
+		}
+		if alive && before != at {
 			delete(b.learned, id)
 		}
 	}
-	b.configured, b.gossiped = configured, gossiped
+	b.configured, b.gossiped, b.shown = configured, gossiped, shown
 }
 
 // at is the address of a member, or what it falls back to; with its id, so that whoever dials knows whom to expect.

@@ -34,6 +34,9 @@ type formation struct {
 	seeds     []string
 	strangers map[string]string
 	surveyed  bool // every seed was tried once
+	// formed holds the nodes that were met and are members of a formed cluster of this name, by address: beside it, no
+	// other is founded. One that is not met again stays, since its cluster may only be out of reach.
+	formed map[string]hello
 }
 
 // wait notes why there is no cluster yet.
@@ -130,6 +133,10 @@ func (n *Node) founders() (founders []raft.Server, reason string) {
 	}
 	if !n.formation.hasSurveyed() {
 		return nil, "looking for a cluster that exists already"
+	}
+	if who, met := n.formation.anyFormed(); met {
+		return nil, fmt.Sprintf("waiting to be taken into cluster %s, which %s belongs to; if that is gone for good, restart "+
+			"this node without its address", who.ClusterID, who.NodeID)
 	}
 	slices.SortFunc(founders, func(a, b raft.Server) int { return cmp.Compare(a.ID, b.ID) })
 	return founders, ""

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -43,8 +44,8 @@ type gossip struct {
 	node *Node
 	keys *gossipKeys // nil for gossip in plain text
 
-	running sync.RWMutex // held while list is used; locked while it is replaced
-	list    *memberlist.Memberlist
+	running sync.RWMutex           // held while list is used; locked while it is replaced
+	list    *memberlist.Memberlist // nil if it could not be replaced
 	label   string
 
 	mu sync.Mutex
@@ -71,10 +72,11 @@ func (g *gossip) start(label string) error {
 	if err != nil {
 		return err
 	}
-	if g.list, err = memberlist.Create(c); err != nil {
-		return fmt.Errorf("start gossip: %w", err)
+	list, err := memberlist.Create(c)
+	if err != nil {
+		return errors.Join(fmt.Errorf("start gossip: %w", err), c.Transport.Shutdown())
 	}
-	g.label = label
+	g.list, g.label = list, label
 	return nil
 }
 
@@ -109,7 +111,10 @@ func (g *gossip) relabel(label string) bool {
 	if g.label == label {
 		return false
 	}
-	_ = g.list.Shutdown() // fails only if it was shut down before
+	if g.list != nil {
+		_ = g.list.Shutdown() // fails only if it was shut down before
+	}
+	g.list = nil
 	g.mu.Lock()
 	clear(g.alive)
 	g.mu.Unlock()
@@ -143,6 +148,9 @@ func (g *gossip) contact(at string) bool {
 	}
 	g.running.RLock()
 	defer g.running.RUnlock()
+	if g.list == nil {
+		return false
+	}
 	if _, err := g.list.Join([]string{at}); err != nil {
 		g.node.log.Debug("a node does not gossip", "address", at, "error", err)
 		return false
@@ -153,6 +161,9 @@ func (g *gossip) contact(at string) bool {
 func (g *gossip) close() {
 	g.running.Lock()
 	defer g.running.Unlock()
+	if g.list == nil {
+		return
+	}
 	// Said in gossip alone: the node stays a member. The others then take it back at once, even at another address.
 	if err := g.list.Leave(goodbyeTimeout); err != nil {
 		g.node.log.Debug("nobody to say goodbye to", "error", err)

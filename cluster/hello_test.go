@@ -122,6 +122,8 @@ func TestJudge(t *testing.T) {
 	pass := newTestPassport("n0", "127.0.0.1:1")
 	directory := machine.Directory
 	pass.directory.Store(&directory)
+	out := func(id raft.ServerID) bool { return id == "n2" }
+	pass.out.Store(&out)
 	secured := newTestPassport("n0", "127.0.0.1:1")
 	secured.certificates = &nodeCertificates{}
 	member := func(id raft.ServerID, disk string) hello {

@@ -191,6 +191,7 @@ func (n *Node) meet(ctx context.Context, g *gossip, at string) (met bool) {
 		n.noteStranger(at, who, err)
 		return false
 	}
+	n.formation.noteFormed(at, who)
 	own := n.passport.affiliation.clusterID()
 	switch {
 	case who.NodeID == n.id && who.DiskID == n.passport.diskID:
@@ -203,8 +204,9 @@ func (n *Node) meet(ctx context.Context, g *gossip, at string) (met bool) {
 			n.noteStranger(at, who, fmt.Errorf("it belongs to another cluster of the same name, %s", who.ClusterID))
 		}
 		return false
-	case !n.hasState() && who.Formed && (own == "" || own == who.ClusterID && n.passport.affiliation.joined()):
-		// Also when it is bound to that cluster already: whoever invited it may not have come to admitting it.
+	case !n.hasState() && who.Formed && (own == "" || own == who.ClusterID):
+		// Also when it is bound to that cluster already: whoever invited it may not have come to admitting it, and a
+		// founder that was away may have been removed.
 		n.askToJoin(ctx, who)
 		if own == "" {
 			return false // gossip with that cluster comes next, under its label
@@ -251,6 +253,32 @@ func isDenial(err error) bool {
 	return errors.Is(err, errNotOurs) || errors.Is(err, errHandshake) || errors.As(err, &alert)
 }
 
+// noteFormed remembers whether the node at an address belongs to a formed cluster.
+func (f *formation) noteFormed(at string, who hello) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !who.Formed {
+		delete(f.formed, at)
+		return
+	}
+	if f.formed == nil {
+		f.formed = make(map[string]hello)
+	}
+	if _, known := f.formed[at]; known || len(f.formed) < maxStrangers {
+		f.formed[at] = who
+	}
+}
+
+// anyFormed returns one of the nodes that noteFormed has noted.
+func (f *formation) anyFormed() (who hello, met bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, at := range slices.Sorted(maps.Keys(f.formed)) {
+		return f.formed[at], true
+	}
+	return hello{}, false
+}
+
 func (n *Node) noteFriend(at string) {
 	n.formation.mu.Lock()
 	defer n.formation.mu.Unlock()
@@ -280,7 +308,8 @@ func (f *formation) addSeed(at string) {
 
 // askToJoin asks the node that was met, and then the leader it names, to take this node into their cluster.
 func (n *Node) askToJoin(ctx context.Context, who hello) {
-	if promised, founders := n.passport.affiliation.founders(); founders != nil {
+	promised, founders := n.passport.affiliation.founders()
+	if founders != nil && promised != who.ClusterID {
 		n.refusedToJoin(who, fmt.Sprintf("this node has agreed to found cluster %s with %v; empty its data directory to "+
 			"have it join another", promised, founders))
 		return
@@ -291,6 +320,7 @@ func (n *Node) askToJoin(ctx context.Context, who hello) {
 		n.refusedToJoin(who, err.Error())
 	case reply.Refused != "":
 		n.refusedToJoin(who, reply.Detail)
+	case !reply.Admitted && founders != nil: // it is being founded just now
 	case !reply.Admitted:
 		n.refusedToJoin(who, "it has no leader at the moment")
 	default:
@@ -312,7 +342,7 @@ func (n *Node) refusedToJoin(who hello, reason string) {
 }
 
 // requestMembership asks one node, and the leader instead if that is another one.
-func (n *Node) requestMembership(ctx context.Context, at raft.ServerAddress, clusterID string) (reply JoinReply, err error) {
+func (n *Node) requestMembership(ctx context.Context, at raft.ServerAddress, clusterID string) (JoinReply, error) {
 	request := JoinRequest{
 		ClusterID: clusterID,
 		NodeID:    n.id,
@@ -322,17 +352,22 @@ func (n *Node) requestMembership(ctx context.Context, at raft.ServerAddress, clu
 		Version:   n.cfg.Version,
 		Feature:   fsm.FeatureLevel,
 	}
-	if err := n.passport.ask(ctx, at, methodJoin, request, &reply); err != nil {
+	reply, err := n.passport.requestMembership(ctx, at, request)
+	if err != nil || reply.Leader == "" {
 		return reply, err
 	}
-	if reply.Leader == "" {
-		return reply, nil
-	}
-	leader := raft.ServerAddress(reply.Leader)
-	reply = JoinReply{}
-	err = n.passport.ask(ctx, leader, methodJoin, request, &reply)
+	reply, err = n.passport.requestMembership(ctx, raft.ServerAddress(reply.Leader), request)
 	reply.Leader = ""
 	return reply, err
+}
+
+// requestMembership asks one node. An answer that comes too late may still be being read, so none is returned then.
+func (p *passport) requestMembership(ctx context.Context, at raft.ServerAddress, request JoinRequest) (JoinReply, error) {
+	var reply JoinReply
+	if err := p.ask(ctx, at, methodJoin, request, &reply); err != nil {
+		return JoinReply{}, err
+	}
+	return reply, nil
 }
 
 var errHasCluster = errors.New("it is a member of a cluster already")
@@ -346,7 +381,7 @@ func (n *Node) acceptCluster(clusterID string) error {
 	if n.hasState() && a.clusterID() != clusterID {
 		return errHasCluster
 	}
-	if _, founders := a.founders(); founders != nil && !n.hasState() {
+	if promised, founders := a.founders(); founders != nil && promised != clusterID && !n.hasState() {
 		return fmt.Errorf("it has agreed to found a cluster with %v; empty its data directory to have it join another", founders)
 	}
 	if err := a.join(n.cfg.ClusterName, clusterID); err != nil {

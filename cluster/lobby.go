@@ -3,7 +3,9 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/rpc"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -53,6 +55,31 @@ type InviteRequest struct{ ClusterID string }
 type InviteReply struct {
 	Accepted bool
 	Reason   string
+}
+
+// Who comes to the lobby need not be a member, nor show a certificate in a cluster without TLS. So visits are few, short
+// and bounded, and take nothing from the connections of members.
+const (
+	maxVisitors   = 64
+	maxVisitBytes = 64 << 10
+	visitDeadline = admitTimeout + 5*time.Second
+)
+
+// visit is a connection to the lobby that ends when it has brought too much.
+type visit struct {
+	net.Conn
+	left int
+}
+
+var errLongVisit = fmt.Errorf("more than %d bytes for one question", maxVisitBytes)
+
+func (v *visit) Read(b []byte) (int, error) {
+	if v.left == 0 {
+		return 0, errLongVisit
+	}
+	n, err := v.Conn.Read(b[:min(len(b), v.left)])
+	v.left -= n
+	return n, err
 }
 
 // lobbyService is what a node answers to nodes outside of its cluster.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -114,6 +116,12 @@ func openPassport(cfg Config) (*passport, error) {
 	a, err := openAffiliation(cfg.DataDir, cfg.ClusterName)
 	if err != nil {
 		return nil, err
+	}
+	// It is written when there is a log already.
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, raftFile)); errors.Is(err, fs.ErrNotExist) && a.clusterID() != "" {
+		return nil, fmt.Errorf("%s is missing in %s, which is that of %s in cluster %s: the node has forgotten what it stored "+
+			"and voted, and must not go on; restore the file, or empty the directory and give the node a new id",
+			raftFile, cfg.DataDir, id, a.clusterID())
 	}
 	p := newPassport(cfg, raft.ServerID(id), diskID, a)
 	p.certificates = certificates

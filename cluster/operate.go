@@ -101,7 +101,8 @@ func (n *Node) PlanRemoval(id string) (Removal, error) {
 		return Removal{}, ErrNotLeader
 	}
 	status, ok := n.statusOf(id)
-	if !ok {
+	// One that was admitted may not have come into raft's configuration, and never will if it is gone.
+	if m := n.Directory().Member(id); !ok && (m == nil || m.Retired()) {
 		return Removal{}, n.unknownNode(id)
 	}
 	r := Removal{NodeID: id, Voter: status.Voter}
@@ -147,7 +148,12 @@ func shortened(id string) string { return id[:min(len(id), fsm.MaxNodeIDBytes)] 
 // refused with ReasonQuorumAtRisk unless forced, and that of the only voter always. A leader that is to remove itself
 // hands the leadership over and fails with ErrNotLeader: the next leader is to be asked.
 func (n *Node) RemoveNode(ctx context.Context, id string, force bool) (Removal, error) {
-	plan, err := n.PlanRemoval(id)
+	release, err := n.steward.begin(ctx)
+	if err != nil {
+		return Removal{}, err
+	}
+	defer release()
+	plan, err := n.PlanRemoval(id) // now: it holds until the next change
 	if err != nil {
 		return Removal{}, err
 	}
@@ -160,11 +166,6 @@ func (n *Node) RemoveNode(ctx context.Context, id string, force bool) (Removal, 
 		}
 		return plan, ErrNotLeader
 	}
-	release, err := n.steward.begin(ctx)
-	if err != nil {
-		return plan, err
-	}
-	defer release()
 	if err := n.requireFeature(2); err != nil {
 		return plan, err
 	}

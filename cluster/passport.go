@@ -21,6 +21,8 @@ type passport struct {
 	// The state machine tells who is a member and who was removed; nil until there is one.
 	directory atomic.Pointer[func() *fsm.Directory]
 	formed    atomic.Pointer[func() bool]
+	// out tells whether a node was removed and has no part in raft's configuration any more.
+	out atomic.Pointer[func(raft.ServerID) bool]
 	// met is called with what members of this node's own cluster say of themselves when they call.
 	met atomic.Pointer[func(hello)]
 	// expelled is called when a member of this node's own cluster says that this node was removed.
@@ -34,7 +36,9 @@ func newPassport(cfg Config, nodeID raft.ServerID, diskID string, a *affiliation
 // attach gives the passport the node that stands behind it.
 func (p *passport) attach(n *Node) {
 	directory, formed, met, expelled := n.Directory, n.hasState, n.addresses.learn, n.leaveForGood
+	out := n.isOut
 	p.directory.Store(&directory)
+	p.out.Store(&out)
 	p.formed.Store(&formed)
 	p.met.Store(&met)
 	p.expelled.Store(&expelled)
@@ -100,15 +104,15 @@ func (p *passport) judgeOther(kind stream, h hello) *Refusal {
 
 // judgeMember refuses nodes that were removed, and members whose disk is not the one they were admitted with.
 func (p *passport) judgeMember(h hello) *Refusal {
-	directory := p.directory.Load()
-	if directory == nil {
+	directory, out := p.directory.Load(), p.out.Load()
+	if directory == nil || out == nil {
 		return nil
 	}
 	m := (*directory)().Member(string(h.NodeID))
 	switch {
 	case m == nil:
 		return nil
-	case m.RetiredAtMs != 0:
+	case (*out)(h.NodeID):
 		return &Refusal{ReasonRetiredNode, fmt.Sprintf("%s was removed from the cluster; its id is never used again", h.NodeID)}
 	case m.DiskID != "" && m.DiskID != h.DiskID:
 		return &Refusal{ReasonDifferentDisk, differentDisk(h.NodeID)}

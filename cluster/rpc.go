@@ -86,8 +86,7 @@ func (s *peerService) Ping(request PingRequest, reply *PingReply) error {
 		}
 	}
 	*reply = s.node.introduce()
-	m := s.node.Directory().Member(string(request.From))
-	reply.Expelled = m != nil && m.Retired()
+	reply.Expelled = s.node.isOut(request.From)
 	return nil
 }
 

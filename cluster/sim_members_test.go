@@ -37,7 +37,13 @@ func (c *simCluster) admit(s *simNode) {
 	}
 	c.eventually(time.Minute, "admission of "+string(s.id), func() bool {
 		leader := c.leader(c.nodes...)
-		return leader != nil && leader.process.Load().answerJoin(c.t.Context(), request).Admitted
+		if leader == nil {
+			return false
+		}
+		ctx, cancel := context.WithTimeout(c.t.Context(), changeTimeout)
+		defer cancel()
+		n := leader.process.Load() // the lobby, where it would be asked, is not part of the simulation
+		return n.admissible(request) == nil && n.admit(ctx, request) == nil
 	})
 	c.eventually(time.Minute, "vote of "+string(s.id), func() bool {
 		leader := c.leader(c.nodes...)

@@ -177,13 +177,14 @@ func (n *Node) finishRemovals(ctx context.Context) error {
 // expel takes a node out of raft's configuration and tells it, for as long as it may not have learned it by itself.
 func (n *Node) expel(ctx context.Context, id raft.ServerID) error {
 	at, known := n.serverOf(id)
+	if !known {
+		return nil
+	}
 	if err := settled(ctx, n.raft.RemoveServer(id, 0, changeTimeout)); err != nil {
 		return n.changeError("taken out of the configuration", id, err)
 	}
 	n.peers.forget(id)
-	if known {
-		n.tasks.start(func() { n.sayFarewell(n.addresses.at(at)) })
-	}
+	n.tasks.start(func() { n.sayFarewell(n.addresses.at(at)) })
 	return nil
 }
 
@@ -206,27 +207,42 @@ func (n *Node) sayFarewell(to raft.ServerAddress) {
 // followAddresses writes into raft's configuration where members have moved to: gossip finds them without, but a
 // node that knows nothing yet but its log needs it.
 func (n *Node) followAddresses(ctx context.Context) error {
+	var errs []error
 	for _, s := range n.servers() {
-		_, found := locate(n.addresses.at(s))
-		at := raft.ServerAddress(found)
-		h, heard := n.peers.get(s.ID)
-		answers := s.ID == n.id || heard && time.Since(h.at) < peerFresh
-		if at == s.Address || !answers {
-			continue
-		}
-		release, err := n.steward.begin(ctx)
-		if err != nil {
-			return err
-		}
-		n.log.Info("a member has moved", "member", s.ID, "from", s.Address, "to", at)
-		s.Address = at
-		err = n.configure(ctx, s)
-		release()
-		if err != nil {
-			return err
+		if _, moved := n.movedTo(s.ID); moved {
+			// Should one be where another was, that one has to be followed first.
+			errs = append(errs, n.follow(ctx, s.ID))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func (n *Node) follow(ctx context.Context, id raft.ServerID) error {
+	release, err := n.steward.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s, moved := n.movedTo(id) // it may have been removed while others changed the members
+	if !moved {
+		return nil
+	}
+	n.log.Info("a member has moved", "member", id, "to", s.Address)
+	return n.configure(ctx, s)
+}
+
+// movedTo returns a member with the address at which it is reached, if the configuration has another one.
+func (n *Node) movedTo(id raft.ServerID) (s raft.Server, moved bool) {
+	s, known := n.serverOf(id)
+	if !known {
+		return s, false
+	}
+	_, at := locate(n.addresses.at(s))
+	h, heard := n.peers.get(id)
+	answers := id == n.id || heard && time.Since(h.at) < peerFresh
+	moved = answers && raft.ServerAddress(at) != s.Address
+	s.Address = raft.ServerAddress(at)
+	return s, moved
 }
 
 // configure puts a server into raft's configuration as it is given.
@@ -315,6 +331,9 @@ func (n *Node) answerJoin(ctx context.Context, request JoinRequest) JoinReply {
 	}
 	err := n.admissible(request)
 	if err == nil {
+		err = n.callBack(ctx, request)
+	}
+	if err == nil {
 		err = n.admit(ctx, request)
 	}
 	var r *Refusal
@@ -358,6 +377,24 @@ func (n *Node) admissible(request JoinRequest) error {
 	return n.requireFeature(2)
 }
 
+// callBack finds out whether a node that wants to join is who it says it is, and can be reached where it says: a member
+// that cannot is of no use to anybody, and what it says in the lobby need not be true.
+func (n *Node) callBack(ctx context.Context, request JoinRequest) error {
+	if _, member := n.serverOf(request.NodeID); member {
+		return nil
+	}
+	ctx, done := context.WithTimeout(ctx, greetTimeout)
+	defer done()
+	who, err := n.passport.greet(ctx, string(located(request.NodeID, raft.ServerAddress(request.RaftAddr))))
+	switch {
+	case err != nil:
+		return refuse(ReasonUnreachable, "the leader, %s, does not reach %s at its address: %v", n.id, request.NodeID, err)
+	case who.DiskID != request.DiskID:
+		return refuse(ReasonDifferentDisk, "another %s answers at %s", request.NodeID, request.RaftAddr)
+	}
+	return nil
+}
+
 // admit takes a node into the cluster without a vote. Repeating it changes nothing.
 func (n *Node) admit(ctx context.Context, request JoinRequest) error {
 	if _, member := n.serverOf(request.NodeID); member {
@@ -382,9 +419,20 @@ func (n *Node) admit(ctx context.Context, request JoinRequest) error {
 
 // checkRemoved notices that the log says this node was removed.
 func (n *Node) checkRemoved() {
-	if m := n.Directory().Member(string(n.id)); m != nil && m.Retired() {
+	if n.isOut(n.id) {
 		n.leaveForGood()
 	}
+}
+
+// isOut reports whether a node was removed and has no part in raft's configuration any more. Until then the others may
+// need its vote, if only to take it out.
+func (n *Node) isOut(id raft.ServerID) bool {
+	m := n.Directory().Member(string(id))
+	if m == nil || !m.Retired() {
+		return false
+	}
+	_, there := n.serverOf(id)
+	return !there
 }
 
 // leaveForGood ends a node that was removed from its cluster: it says so, is ready no more, and marks its data

@@ -47,9 +47,11 @@ type wire struct {
 	services  map[stream]*rpc.Server
 	unknown   waitingRoom
 	slots     chan struct{}
+	visitors  chan struct{} // the slots of the lobby
 	done      chan struct{}
 	wg        sync.WaitGroup
 	preamble  time.Duration // preambleDeadline, unless a test is in a hurry
+	visit     time.Duration // visitDeadline, likewise
 	refused   refusalLog
 
 	mu    sync.Mutex
@@ -74,6 +76,8 @@ func listenWire(p *passport, log *slog.Logger) (*wire, error) {
 		raftConns: make(chan net.Conn),
 		services:  map[stream]*rpc.Server{streamPeer: rpc.NewServer(), streamLobby: rpc.NewServer()},
 		slots:     make(chan struct{}, maxInboundConns),
+		visitors:  make(chan struct{}, maxVisitors),
+		visit:     visitDeadline,
 		done:      make(chan struct{}),
 		preamble:  preambleDeadline,
 		conns:     make(map[net.Conn]bool),
@@ -131,9 +135,12 @@ func (w *wire) route(conn net.Conn) {
 	}
 	in := &inboundConn{Conn: secured, release: sync.OnceFunc(func() {
 		w.untrack(conn)
-		<-w.slots
+		<-w.slotsOf(kind)
 	})}
 	known()
+	if kind == streamLobby {
+		in.Conn = &visit{Conn: secured, left: maxVisitBytes}
+	}
 	if kind != streamRaft {
 		w.services[kind].ServeConn(in) // closes it
 		return
@@ -168,7 +175,7 @@ func (w *wire) receive(conn net.Conn) (net.Conn, stream, error) {
 	refusal := w.passport.judge(kind, caller, certified)
 	if refusal == nil {
 		select {
-		case w.slots <- struct{}{}:
+		case w.slotsOf(kind) <- struct{}{}:
 		default:
 			refusal = &Refusal{ReasonUnreachable, "too many connections from other nodes"}
 		}
@@ -178,10 +185,14 @@ func (w *wire) receive(conn net.Conn) (net.Conn, stream, error) {
 		return nil, 0, errors.Join(fmt.Errorf("%s: %w", caller.NodeID, refusal), writeHello(conn, kind, answer))
 	}
 	if err := writeHello(conn, kind, answer); err != nil {
-		<-w.slots
+		<-w.slotsOf(kind)
 		return nil, 0, err
 	}
-	_ = conn.SetDeadline(time.Time{})
+	if kind == streamLobby {
+		_ = conn.SetDeadline(time.Now().Add(w.visit))
+	} else {
+		_ = conn.SetDeadline(time.Time{})
+	}
 	w.passport.welcome(caller)
 	return conn, kind, nil
 }
@@ -258,6 +269,13 @@ func (l *refusalLog) note(log *slog.Logger, from net.Addr, err error) {
 	}
 	l.told[told] = true
 	log.Log(context.Background(), level, "a connection from another node is refused", "from", host, "reason", err)
+}
+
+func (w *wire) slotsOf(kind stream) chan struct{} {
+	if kind == streamLobby {
+		return w.visitors
+	}
+	return w.slots
 }
 
 // inboundConn is a connection that counts until it is closed, by whomever it was passed to.

@@ -11,7 +11,7 @@ command=$(cd "$here/../.." && pwd)
 mkdir -p "$1"
 files=$(cd "$1" && pwd)
 shift
-echo '*' >"$files/../.gitignore" # there are keys in here
+echo '*' >"$files/.gitignore" # there are keys in here
 
 "$here/../build-deb.sh" "$files"
 
