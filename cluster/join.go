@@ -54,6 +54,7 @@ func (n *Node) join(ctx context.Context) error {
 		return err
 	}
 	if n.cfg.BootstrapExpect > 0 && !n.hasState() {
+		n.formation.wait("looking for the other nodes")
 		n.loops.start(func() { n.form(n.ctx) })
 	}
 	return nil

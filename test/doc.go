@@ -22,6 +22,12 @@
 //	TestAddressChange   nodes that come back elsewhere: one, the leader, several, all
 //	TestSecure      certificates, gossip key, HTTPS: who is turned away, a flood, rotation without a restart
 //	TestBackup      backups taken and restored by the command line, also while the leader is killed
+//	TestMembership  joining, promoting, removing, leaving, under load; what a removed node says
+//	TestFullDisk    disks filled to the last byte: claims refused, results stored, recovery by itself
+//	TestHungDisk    the leader's disk stands still: another leads
+//	TestRecover     two of three destroyed for good, and back from the third
+//	TestRunbook     every command of OPERATIONS.md, pasted in order
+//	TestMachines    vagrant up of three machines, as containers; only with -machines
 //	TestLoad        claims per second and CPU per claim; only with -load
 //	TestModel       that the checker behind TestKill refuses what must never happen; TestFences likewise
 //

@@ -17,7 +17,7 @@ var (
 	killsFlag  = flag.Int("kills", 6, "`number` of kills in TestKill")
 	seedFlag   = flag.Uint64("seed", 0, "`seed` of TestKill's choices; 0 takes a new one")
 	cutFlag    = flag.Duration("cut", 2*time.Second, "how long TestPartition keeps a node cut off")
-	roundsFlag = flag.Int("rounds", 1, "how often TestRollingRestart restarts all nodes")
+	roundsFlag = flag.Int("rounds", 1, "how often TestRollingRestart restarts all nodes, and TestHungDisk hangs the leader's disk")
 	loadFlag   = flag.Duration("load", 0, "how long TestLoad runs; 0 skips it")
 )
 

@@ -14,13 +14,14 @@ var unitFile string
 
 func newGenerate(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "generate",
-		Short:   "Write the files that belong to an installation",
-		Example: `  syllecta generate systemd > /etc/systemd/system/syllecta.service`,
-		Args:    knownCommand,
-		RunE:    showHelp,
+		Use:   "generate",
+		Short: "Write the files that belong to an installation",
+		Example: `  syllecta generate systemd > /etc/systemd/system/syllecta.service
+  syllecta generate man /usr/local/share/man/man1`,
+		Args: knownCommand,
+		RunE: showHelp,
 	}
-	cmd.AddCommand(newGenerateSystemd(t))
+	cmd.AddCommand(newGenerateMan(t), newGenerateSystemd(t))
 	return cmd
 }
 
