@@ -19,7 +19,8 @@ type addressBook struct {
 
 	mu                            sync.Mutex
 	learned, gossiped, configured map[raft.ServerID]raft.ServerAddress
-	shown                         map[raft.ServerID]raft.ServerAddress // what gossip said last, also of those that are gone
+	// shown is what gossip said last, also of members that it shows no more.
+	shown map[raft.ServerID]raft.ServerAddress
 }
 
 func newAddressBook(self raft.ServerID, address string) *addressBook {

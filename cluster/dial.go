@@ -30,7 +30,7 @@ func locate(to raft.ServerAddress) (id raft.ServerID, at string) {
 // dial opens a stream to another node: to names its address, and may name its id before it (see located).
 func (p *passport) dial(ctx context.Context, to raft.ServerAddress, kind stream) (net.Conn, hello, error) {
 	id, at := locate(to)
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", at)
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", at)
 	if err != nil {
 		return nil, hello{}, err
 	}

@@ -24,7 +24,7 @@ const (
 // identity returns the node's id, which the data directory keeps: raft counts votes by it, so a directory never
 // changes its id.
 func identity(dir, configured string) (string, error) {
-	kept, err := readIdentity(dir, nodeIDFile, namePattern)
+	kept, err := readIdentity(dir, nodeIDFile, namePattern, raftFile)
 	switch {
 	case err != nil:
 		return "", err
@@ -45,7 +45,8 @@ var diskIDPattern = regexp.MustCompile(`^[0-9a-f]{16}$`)
 // diskIdentity returns what tells this data directory from every other: a node that comes back under its id with
 // another one has forgotten what it voted and stored, so the cluster must not count on it.
 func diskIdentity(dir string) (string, error) {
-	kept, err := readIdentity(dir, diskIDFile, diskIDPattern)
+	// The first release kept a log without it, and not yet to which cluster it belongs.
+	kept, err := readIdentity(dir, diskIDFile, diskIDPattern, affiliationFile)
 	if err != nil || kept != "" {
 		return kept, err
 	}
@@ -53,8 +54,9 @@ func diskIdentity(dir string) (string, error) {
 	return id, keepIdentity(dir, diskIDFile, id)
 }
 
-// readIdentity returns an identity that the directory keeps, or "" if it is new.
-func readIdentity(dir, name string, pattern *regexp.Regexp) (string, error) {
+// readIdentity returns an identity that the directory keeps, or "" if it is new: if it does not hold the file that is
+// made after it either.
+func readIdentity(dir, name string, pattern *regexp.Regexp, later string) (string, error) {
 	path := filepath.Join(dir, name)
 	raw, err := os.ReadFile(path)
 	kept := strings.TrimSpace(string(raw))
@@ -66,7 +68,7 @@ func readIdentity(dir, name string, pattern *regexp.Regexp) (string, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("read %s: %w", path, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, raftFile)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, later)); err == nil {
 		return "", fmt.Errorf("%s is missing beside an existing log: restore it, the node must not change it", path)
 	}
 	return "", nil

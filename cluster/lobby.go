@@ -65,7 +65,7 @@ const (
 	visitDeadline = admitTimeout + 5*time.Second
 )
 
-// visit is a connection to the lobby that ends when it has brought too much.
+// visit is either end of a connection to the lobby. It ends when it has brought too much.
 type visit struct {
 	net.Conn
 	left int
@@ -115,7 +115,7 @@ func (p *passport) ask(ctx context.Context, to raft.ServerAddress, method string
 	if err != nil {
 		return err
 	}
-	client := rpc.NewClient(conn)
+	client := rpc.NewClient(&visit{Conn: conn, left: maxVisitBytes})
 	defer client.Close()
 	select {
 	case call := <-client.Go(method, request, reply, make(chan *rpc.Call, 1)).Done:

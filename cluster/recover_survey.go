@@ -96,7 +96,7 @@ func survey(dir string, then func(Survey) error) (s Survey, err error) {
 	if err := refuseRemoved(dir); err != nil {
 		return s, err
 	}
-	if s.NodeID, err = readIdentity(dir, nodeIDFile, namePattern); err != nil {
+	if s.NodeID, err = readIdentity(dir, nodeIDFile, namePattern, raftFile); err != nil {
 		return s, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, raftFile)); s.NodeID == "" || errors.Is(err, fs.ErrNotExist) {

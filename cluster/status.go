@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/raft"
 
@@ -64,7 +66,21 @@ func (n *Node) checkMembership() Check {
 	if c.Detail == "" {
 		c.Detail = "this node is not in the cluster's configuration yet"
 	}
+	c.Detail = oneLine(c.Detail)
 	return c
+}
+
+// maxReasonBytes bounds what other nodes' words may add to the readiness report.
+const maxReasonBytes = 2 << 10
+
+// oneLine keeps what other nodes have said, who need not be friends, from looking like more than one line.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s[:min(len(s), maxReasonBytes)])
 }
 
 func (n *Node) checkLeader() Check {

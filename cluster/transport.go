@@ -261,7 +261,7 @@ func (w *wire) Addr() net.Addr { return addr(w.passport.cfg.RaftAdvertise) }
 
 // Dial implements raft.StreamLayer.
 func (w *wire) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), min(timeout, dialTimeout))
+	ctx, cancel := context.WithTimeout(context.Background(), min(timeout, preambleDeadline))
 	defer cancel()
 	conn, _, err := w.passport.dial(ctx, to, streamRaft)
 	return conn, err
