@@ -75,18 +75,33 @@ func (a *affiliation) founders() (clusterID string, founders []raft.ServerID) {
 func (a *affiliation) promise(clusterName, clusterID string, founders []raft.ServerID) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err := a.objection(clusterID, founders); err != nil || a.kept.ClusterID != "" {
+		return err
+	}
+	return a.keep(allegiance{documentHead{documentVersion}, clusterName, clusterID, slices.Clone(founders)})
+}
+
+// wouldPromise fails if promise would, and promises nothing.
+func (a *affiliation) wouldPromise(clusterID string, founders []raft.ServerID) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.objection(clusterID, founders)
+}
+
+// objection is what keeps this node from a promise. The caller holds mu.
+func (a *affiliation) objection(clusterID string, founders []raft.ServerID) error {
 	switch kept := a.kept; {
 	case kept.ClusterID == "":
+		return nil
 	case kept.Founders == nil:
 		return fmt.Errorf("it belongs to cluster %s", kept.ClusterID)
 	case !slices.Equal(kept.Founders, founders):
 		return fmt.Errorf("it has agreed to %v; if that can never be, empty its data directory", kept.Founders)
 	case kept.ClusterID != clusterID:
-		return fmt.Errorf("it has agreed to the same nodes as cluster %s", kept.ClusterID)
-	default:
-		return nil
+		return fmt.Errorf("it has agreed to the same nodes as cluster %s; if %s has lost its disk since, empty the data "+
+			"directories of all of them", kept.ClusterID, kept.Founders[0])
 	}
-	return a.keep(allegiance{documentHead{documentVersion}, clusterName, clusterID, slices.Clone(founders)})
+	return nil
 }
 
 // join binds this node to an existing cluster.

@@ -146,7 +146,17 @@ func (n *Node) founders() (founders []raft.Server, reason string) {
 func (n *Node) agree(ctx context.Context, founders []raft.Server) (reason string) {
 	ctx, cancel := context.WithTimeout(ctx, agreementTimeout)
 	defer cancel()
-	request := FoundRequest{ClusterID: n.clusterToFound(), Founders: ids(founders)}
+	clusterID := n.clusterToFound()
+	for _, bind := range []bool{false, true} {
+		if reason := n.askFounders(ctx, founders, FoundRequest{clusterID, ids(founders), bind}); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
+// askFounders asks every founder, this node included, and returns why one of them does not agree.
+func (n *Node) askFounders(ctx context.Context, founders []raft.Server, request FoundRequest) (reason string) {
 	for _, f := range founders {
 		var reply FoundReply
 		if f.ID == n.id {
@@ -184,7 +194,12 @@ func (n *Node) founding(request FoundRequest) FoundReply {
 	if len(request.ClusterID) == 0 || len(request.ClusterID) > fsm.MaxNameBytes {
 		return FoundReply{Reason: "it was not told which cluster"}
 	}
-	if err := n.passport.affiliation.promise(n.cfg.ClusterName, request.ClusterID, request.Founders); err != nil {
+	a := n.passport.affiliation
+	err := a.wouldPromise(request.ClusterID, request.Founders)
+	if err == nil && request.Bind {
+		err = a.promise(n.cfg.ClusterName, request.ClusterID, request.Founders)
+	}
+	if err != nil {
 		return FoundReply{Reason: err.Error()}
 	}
 	return FoundReply{Agreed: true}

@@ -252,7 +252,7 @@ func TestFounding(t *testing.T) {
 	}
 	refused := func(what string, proposed []raft.ServerID, words string) {
 		t.Helper()
-		if got := n.founding(FoundRequest{testCluster, proposed}); got.Agreed || !strings.Contains(got.Reason, words) {
+		if got := n.founding(FoundRequest{testCluster, proposed, true}); got.Agreed || !strings.Contains(got.Reason, words) {
 			t.Errorf("%s: %+v", what, got)
 		}
 	}
@@ -262,14 +262,14 @@ func TestFounding(t *testing.T) {
 	see("a", "b", "d")
 	refused("others are here", abc, "it sees [a b d]")
 	see(abc...)
-	if got := n.founding(FoundRequest{testCluster, abc}); !got.Agreed {
+	if got := n.founding(FoundRequest{testCluster, abc, true}); !got.Agreed {
 		t.Fatalf("%+v", got)
 	}
-	if got := n.founding(FoundRequest{testCluster, abc}); !got.Agreed {
+	if got := n.founding(FoundRequest{testCluster, abc, true}); !got.Agreed {
 		t.Fatalf("asked again: %+v", got)
 	}
 	refused("others see each other now", see("b", "c", "d"), "it has agreed to [a b c]")
-	if got := n.founding(FoundRequest{"c2", abc}); got.Agreed {
+	if got := n.founding(FoundRequest{"c2", abc, true}); got.Agreed {
 		t.Error("agreed to another cluster of the same nodes")
 	}
 	g := n.formation.gossip.Load()

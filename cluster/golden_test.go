@@ -29,14 +29,14 @@ var messages = map[string]any{
 	},
 	"removed_request": RemovedRequest{NodeID: "node1"},
 	"removed_reply":   RemovedReply{},
-	"found_request":   FoundRequest{ClusterID: "c1", Founders: []raft.ServerID{"node1", "node2"}},
+	"found_request":   FoundRequest{ClusterID: "c1", Founders: []raft.ServerID{"node1", "node2"}, Bind: true},
 	"found_reply":     FoundReply{Agreed: true, Reason: "none"},
 	"join_request": JoinRequest{
 		ClusterID: "c1", NodeID: "node4", DiskID: "0123456789abcdef", RaftAddr: "10.0.0.4:4100", NonVoter: true,
 		Version: "0.2.0", Feature: 2,
 	},
 	"join_reply":     JoinReply{Admitted: true, Leader: "node1@10.0.0.1:4100", Refused: ReasonRetiredNode, Detail: "gone"},
-	"invite_request": InviteRequest{ClusterID: "c1"},
+	"invite_request": InviteRequest{ClusterID: "c1", Leader: "10.0.0.1:4100"},
 	"invite_reply":   InviteReply{Accepted: true, Reason: "none"},
 }
 

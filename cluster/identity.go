@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // The files in which a data directory says whose it is.
@@ -85,26 +84,4 @@ func randomHex(bytes int) string {
 	b := make([]byte, bytes)
 	_, _ = rand.Read(b) // never fails (crypto/rand)
 	return hex.EncodeToString(b)
-}
-
-// removal is the mark that a node leaves in its data directory when it has been removed from its cluster.
-type removal struct {
-	documentHead
-	NodeID    string    `json:"nodeId"`
-	ClusterID string    `json:"clusterId"`
-	At        time.Time `json:"at"`
-}
-
-// refuseRemoved fails if the directory belongs to a node that was removed.
-func refuseRemoved(dir string) error {
-	var mark removal
-	err := readDocument(filepath.Join(dir, removedFile), &mark)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: %s, from cluster %s at %s; to use this machine again, empty %s and give the node a new id",
-		ErrRemoved, mark.NodeID, mark.ClusterID, mark.At.UTC().Format(time.RFC3339), dir)
 }

@@ -144,7 +144,8 @@ func (n *Node) gossipLabel() string {
 	return label
 }
 
-// meetAll meets the nodes at all addresses worth a try, and reports whether there was one that this node belongs with.
+// meetAll meets the nodes at all addresses worth a try, and reports whether there was one that this node belongs with, or
+// there was nobody to look for.
 func (n *Node) meetAll(ctx context.Context, g *gossip) (met bool) {
 	addresses := n.addressesToTry()
 	found := make([]bool, len(addresses))
@@ -162,7 +163,7 @@ func (n *Node) meetAll(ctx context.Context, g *gossip) (met bool) {
 		n.formation.surveyed = true
 		n.formation.mu.Unlock()
 	}
-	return slices.Contains(found, true)
+	return len(addresses) == 0 || slices.Contains(found, true)
 }
 
 // addressesToTry are the configured ones and those of members that gossip does not see.
@@ -208,12 +209,12 @@ func (n *Node) meet(ctx context.Context, g *gossip, at string) (met bool) {
 	case !n.hasState() && who.Formed && (own == "" || own == who.ClusterID):
 		// Also when it is bound to that cluster already: whoever invited it may not have come to admitting it, and a
 		// founder that was away may have been removed.
-		n.askToJoin(ctx, who)
+		n.askToJoin(ctx, at, who)
 		if own == "" {
 			return false // gossip with that cluster comes next, under its label
 		}
 	case !n.belongs() && who.Formed && who.ClusterID != own:
-		n.askToJoin(ctx, who) // which says why not
+		n.askToJoin(ctx, at, who) // which says why not
 		return false
 	}
 	n.noteFriend(at)
@@ -307,15 +308,15 @@ func (f *formation) addSeed(at string) {
 	}
 }
 
-// askToJoin asks the node that was met, and then the leader it names, to take this node into their cluster.
-func (n *Node) askToJoin(ctx context.Context, who hello) {
+// askToJoin asks the node that was met at an address, and then the leader it names, to take this node into their cluster.
+func (n *Node) askToJoin(ctx context.Context, at string, who hello) {
 	promised, founders := n.passport.affiliation.founders()
 	if founders != nil && promised != who.ClusterID {
 		n.refusedToJoin(who, fmt.Sprintf("this node has agreed to found cluster %s with %v; empty its data directory to "+
 			"have it join another", promised, founders))
 		return
 	}
-	reply, err := n.requestMembership(ctx, located(who.NodeID, raft.ServerAddress(who.RaftAddr)), who.ClusterID)
+	reply, err := n.requestMembership(ctx, located(who.NodeID, raft.ServerAddress(at)), who.ClusterID)
 	switch {
 	case err != nil:
 		n.refusedToJoin(who, err.Error())

@@ -21,6 +21,8 @@ const (
 type FoundRequest struct {
 	ClusterID string
 	Founders  []raft.ServerID
+	// Bind has it promise that. It is asked without first: a promise lasts, so none is given while somebody objects.
+	Bind bool
 }
 
 // FoundReply agrees, or says why not.
@@ -49,7 +51,10 @@ type JoinReply struct {
 }
 
 // InviteRequest tells a node without a cluster that it is about to be taken into one.
-type InviteRequest struct{ ClusterID string }
+type InviteRequest struct {
+	ClusterID string
+	Leader    string // raft address of the leader, to be asked again should it not come to admitting the node
+}
 
 // InviteReply accepts, or says why not.
 type InviteReply struct {
@@ -93,7 +98,8 @@ func (s *lobbyService) Found(request FoundRequest, reply *FoundReply) error {
 
 // Join answers a node that wants to become a member.
 func (s *lobbyService) Join(request JoinRequest, reply *JoinReply) error {
-	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+	// The wire waits for the answer when it is closed.
+	ctx, cancel := context.WithTimeout(s.node.ctx, admitTimeout)
 	defer cancel()
 	*reply = s.node.answerJoin(ctx, request)
 	return nil
@@ -105,6 +111,7 @@ func (s *lobbyService) Invite(request InviteRequest, reply *InviteReply) error {
 		reply.Reason = err.Error()
 		return nil
 	}
+	s.node.formation.addSeed(request.Leader)
 	reply.Accepted = true
 	return nil
 }

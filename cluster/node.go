@@ -105,6 +105,7 @@ func assemble(cfg Config, p parts) (*Node, error) {
 		opened:    time.Now(),
 		closed:    make(chan struct{}),
 	}
+	n.ctx, n.stop = context.WithCancel(context.Background())
 	_, _ = rand.Read(n.ticketKey) // never fails (crypto/rand)
 	n.formation.look = make(chan struct{}, 1)
 	n.steward = newSteward()
@@ -171,9 +172,7 @@ func (n *Node) raftConfig() *raft.Config {
 
 // run starts the node's loops.
 func (n *Node) run() {
-	var ctx context.Context
-	ctx, n.stop = context.WithCancel(context.Background())
-	n.ctx = ctx
+	ctx := n.ctx
 	n.loops.start(func() { n.monitorLeadership(ctx) })
 	n.loops.start(func() { n.peers.run(ctx) })
 	n.loops.start(func() { n.observeLeader(ctx) })

@@ -82,7 +82,8 @@ func (n *Node) AddNode(ctx context.Context, raftAddr string, nonVoter bool) (Nod
 		return NodeStatus{}, err
 	}
 	var reply InviteReply
-	err = n.passport.ask(ctx, located(who.NodeID, raft.ServerAddress(raftAddr)), methodInvite, InviteRequest{own}, &reply)
+	err = n.passport.ask(ctx, located(who.NodeID, raft.ServerAddress(raftAddr)), methodInvite,
+		InviteRequest{own, n.cfg.RaftAdvertise}, &reply)
 	if err == nil && !reply.Accepted {
 		return NodeStatus{}, refuse(ReasonOtherCluster, "%s does not want to join: %s", who.NodeID, reply.Reason)
 	}

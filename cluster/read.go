@@ -121,7 +121,8 @@ func (n *Node) askLeader(ctx context.Context) error {
 		return ErrUnavailable
 	}
 	var reply PingReply
-	to := n.addresses.at(raft.Server{ID: id, Address: at})
+	_, bare := locate(at)
+	to := n.addresses.at(raft.Server{ID: id, Address: raft.ServerAddress(bare)})
 	if err := n.peers.ask.call(ctx, to, methodPing, PingRequest{From: n.id, Confirm: true}, &reply); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,10 +16,6 @@ const (
 	tendEvery = 500 * time.Millisecond
 	// changeTimeout bounds one change of raft's configuration.
 	changeTimeout = 5 * time.Second
-	// farewellTries is how often the leader tells a node that it was removed.
-	farewellTries = 5
-	// removedGrace is how long a removed node goes on saying so before it ends.
-	removedGrace = 2 * time.Second
 )
 
 // steward is what the leader keeps to look after the members.
@@ -153,6 +148,7 @@ func (n *Node) recordMembers(ctx context.Context) error {
 
 // finishRemovals takes those out of raft's configuration whom the state machine knows to be removed.
 func (n *Node) finishRemovals(ctx context.Context) error {
+	var errs []error
 	for _, s := range n.servers() {
 		if m := n.Directory().Member(string(s.ID)); m == nil || !m.Retired() {
 			continue
@@ -161,47 +157,19 @@ func (n *Node) finishRemovals(ctx context.Context) error {
 			n.handOver() // the next leader finishes it
 			return nil
 		}
-		release, err := n.steward.begin(ctx)
-		if err != nil {
-			return err
-		}
-		err = n.expel(ctx, s.ID)
-		release()
-		if err != nil {
-			return err
-		}
+		errs = append(errs, n.change(ctx, func() error { return n.expel(ctx, s.ID) }))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// expel takes a node out of raft's configuration and tells it, for as long as it may not have learned it by itself.
-func (n *Node) expel(ctx context.Context, id raft.ServerID) error {
-	at, known := n.serverOf(id)
-	if !known {
-		return nil
+// change makes a change of the members while no other is under way.
+func (n *Node) change(ctx context.Context, apply func() error) error {
+	release, err := n.steward.begin(ctx)
+	if err != nil {
+		return err
 	}
-	if err := settled(ctx, n.raft.RemoveServer(id, 0, changeTimeout)); err != nil {
-		return n.changeError("taken out of the configuration", id, err)
-	}
-	n.peers.forget(id)
-	n.tasks.start(func() { n.sayFarewell(n.addresses.at(at)) })
-	return nil
-}
-
-func (n *Node) sayFarewell(to raft.ServerAddress) {
-	id, _ := locate(to)
-	for range farewellTries {
-		ctx, cancel := context.WithTimeout(n.ctx, pingTimeout)
-		err := n.peers.ask.call(ctx, to, methodRemoved, RemovedRequest{id}, &RemovedReply{})
-		cancel()
-		if err == nil || n.ctx.Err() != nil {
-			return
-		}
-		select {
-		case <-n.ctx.Done():
-		case <-time.After(pingTimeout):
-		}
-	}
+	defer release()
+	return apply()
 }
 
 // followAddresses writes into raft's configuration where members have moved to: gossip finds them without, but a
@@ -218,17 +186,14 @@ func (n *Node) followAddresses(ctx context.Context) error {
 }
 
 func (n *Node) follow(ctx context.Context, id raft.ServerID) error {
-	release, err := n.steward.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	s, moved := n.movedTo(id) // it may have been removed while others changed the members
-	if !moved {
-		return nil
-	}
-	n.log.Info("a member has moved", "member", id, "to", s.Address)
-	return n.configure(ctx, s)
+	return n.change(ctx, func() error {
+		s, moved := n.movedTo(id) // it may have been removed while others changed the members
+		if !moved {
+			return nil
+		}
+		n.log.Info("a member has moved", "member", id, "to", s.Address)
+		return n.configure(ctx, s)
+	})
 }
 
 // movedTo returns a member with the address at which it is reached, if the configuration has another one.
@@ -270,6 +235,7 @@ func (n *Node) changeError(what string, id raft.ServerID, err error) error {
 
 // promoteHealthy gives a vote to members that joined to get one and have been fit for it long enough.
 func (n *Node) promoteHealthy(ctx context.Context) error {
+	var errs []error
 	for _, s := range n.Status().Nodes {
 		m := n.Directory().Member(s.ID)
 		id := raft.ServerID(s.ID)
@@ -281,20 +247,11 @@ func (n *Node) promoteHealthy(ctx context.Context) error {
 		if !seen {
 			n.steward.healthySince[id] = time.Now()
 		}
-		if !seen || time.Since(since) < n.cfg.PromoteAfter {
-			continue
-		}
-		release, err := n.steward.begin(ctx)
-		if err != nil {
-			return err
-		}
-		err = n.giveVote(ctx, id)
-		release()
-		if err != nil {
-			return err
+		if seen && time.Since(since) >= n.cfg.PromoteAfter {
+			errs = append(errs, n.change(ctx, func() error { return n.giveVote(ctx, id) }))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // giveVote makes a member a voter.
@@ -318,140 +275,4 @@ func (n *Node) serverOf(id raft.ServerID) (raft.Server, bool) {
 		}
 	}
 	return raft.Server{}, false
-}
-
-// answerJoin answers a node that wants to become a member, or names the leader.
-func (n *Node) answerJoin(ctx context.Context, request JoinRequest) JoinReply {
-	if !n.IsLeader() {
-		at, id := n.raft.LeaderWithID()
-		if id == "" || id == n.id {
-			return JoinReply{}
-		}
-		return JoinReply{Leader: string(n.addresses.at(raft.Server{ID: id, Address: at}))}
-	}
-	err := n.admissible(request)
-	if err == nil {
-		err = n.callBack(ctx, request)
-	}
-	if err == nil {
-		err = n.admit(ctx, request)
-	}
-	var r *Refusal
-	switch {
-	case err == nil:
-		return JoinReply{Admitted: true}
-	case errors.As(err, &r):
-		return JoinReply{Refused: r.Reason, Detail: r.Detail}
-	default:
-		return JoinReply{Refused: ReasonChangePending, Detail: err.Error()}
-	}
-}
-
-// admissible says why a node cannot become a member, or nil.
-func (n *Node) admissible(request JoinRequest) error {
-	d := n.Directory()
-	switch {
-	case request.ClusterID != n.passport.affiliation.clusterID():
-		return refuse(ReasonOtherCluster, "this is cluster %s", n.passport.affiliation.clusterID())
-	case !namePattern.MatchString(string(request.NodeID)) || request.RaftAddr == "":
-		return refuse(ReasonUnknownNode, "it does not say who and where it is")
-	case request.Feature < d.FeatureLevel:
-		return refuse(ReasonOldRelease, "the cluster is at feature level %d, which needs syllecta %s or newer; %s runs %s",
-			d.FeatureLevel, d.FeatureVersion, request.NodeID, request.Version)
-	}
-	if m := d.Member(string(request.NodeID)); m != nil {
-		if m.Retired() {
-			return refuse(ReasonRetiredNode, "%s was removed from the cluster at %s; its id is never used again: give the node a "+
-				"new id and an empty data directory", m.NodeID, time.UnixMilli(m.RetiredAtMs).UTC().Format(time.RFC3339))
-		}
-		if m.DiskID != "" && m.DiskID != request.DiskID {
-			return refuse(ReasonDifferentDisk, "%s", differentDisk(request.NodeID))
-		}
-	}
-	for _, s := range n.servers() {
-		if s.ID != request.NodeID && string(s.Address) == request.RaftAddr {
-			return refuse(ReasonUnreachable, "%s is the address of %s: remove that member, or give the new node another address",
-				request.RaftAddr, s.ID)
-		}
-	}
-	return n.requireFeature(2)
-}
-
-// callBack finds out whether a node that wants to join is who it says it is, and can be reached where it says: a member
-// that cannot is of no use to anybody, and what it says in the lobby need not be true.
-func (n *Node) callBack(ctx context.Context, request JoinRequest) error {
-	if _, member := n.serverOf(request.NodeID); member {
-		return nil
-	}
-	ctx, done := context.WithTimeout(ctx, greetTimeout)
-	defer done()
-	who, err := n.passport.greet(ctx, string(located(request.NodeID, raft.ServerAddress(request.RaftAddr))))
-	switch {
-	case err != nil:
-		return refuse(ReasonUnreachable, "the leader, %s, does not reach %s at its address: %v", n.id, request.NodeID, err)
-	case who.DiskID != request.DiskID:
-		return refuse(ReasonDifferentDisk, "another %s answers at %s", request.NodeID, request.RaftAddr)
-	}
-	return nil
-}
-
-// admit takes a node into the cluster without a vote. Repeating it changes nothing.
-func (n *Node) admit(ctx context.Context, request JoinRequest) error {
-	if _, member := n.serverOf(request.NodeID); member {
-		return nil
-	}
-	release, err := n.steward.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	err = n.decide(ctx, fsm.AdmitMember{
-		NodeID: string(request.NodeID), DiskID: request.DiskID, NonVoter: request.NonVoter,
-	})
-	if err != nil {
-		return err
-	}
-	n.log.Info("a node joins", "member", request.NodeID, "address", request.RaftAddr, "nonVoter", request.NonVoter)
-	return n.configure(ctx, raft.Server{
-		Suffrage: raft.Nonvoter, ID: request.NodeID, Address: raft.ServerAddress(request.RaftAddr),
-	})
-}
-
-// checkRemoved notices that the log says this node was removed.
-func (n *Node) checkRemoved() {
-	if n.isOut(n.id) {
-		n.leaveForGood()
-	}
-}
-
-// isOut reports whether a node was removed and has no part in raft's configuration any more. Until then the others may
-// need its vote, if only to take it out.
-func (n *Node) isOut(id raft.ServerID) bool {
-	m := n.Directory().Member(string(id))
-	if m == nil || !m.Retired() {
-		return false
-	}
-	_, there := n.serverOf(id)
-	return !there
-}
-
-// leaveForGood ends a node that was removed from its cluster: it says so, is ready no more, and marks its data
-// directory so that it does not come back.
-func (n *Node) leaveForGood() {
-	if !n.removed.CompareAndSwap(false, true) {
-		return
-	}
-	mark := removal{documentHead{documentVersion}, string(n.id), n.passport.affiliation.clusterID(), n.wall()}
-	if err := writeDocument(filepath.Join(n.cfg.DataDir, removedFile), mark); err != nil {
-		n.log.Error("the data directory could not be marked as removed", "error", err)
-	}
-	n.log.Warn("this node was removed from the cluster and ends", "after", removedGrace)
-	n.tasks.start(func() {
-		select {
-		case <-n.ctx.Done():
-		case <-time.After(removedGrace):
-			n.fail(fmt.Errorf("%w: its id is never used again; to use this machine, empty %s and give the node a new id",
-				ErrRemoved, n.cfg.DataDir))
-		}
-	})
 }
