@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // messages are one of each that nodes send each other, with every member set.
@@ -106,6 +108,10 @@ func TestDocumentsGolden(t *testing.T) {
 	for name, want := range map[string]any{
 		"cluster_v1.json": allegiance{head, "syllecta", "c1", []raft.ServerID{"node1", "node2"}},
 		"removed_v1.json": removal{head, "node1", "c1", time.UnixMilli(1).UTC()},
+		"peers_v1.json": recoveryPlan{
+			documentHead: head, NodeID: "node1", ClusterID: "c1", Voters: []RecoveryPeer{{"node1", "10.0.0.1:4100"}},
+			Lost: []string{"node2"}, Epoch: 2, LastIndex: 9, LastTerm: 3, At: time.UnixMilli(1).UTC(), Release: "0.2.0",
+		},
 	} {
 		path := filepath.Join("testdata", name)
 		content, err := encodeDocument(want)
@@ -133,6 +139,35 @@ func TestDocumentsGolden(t *testing.T) {
 		if err := readDocument(newer, got.Interface()); err == nil || !strings.Contains(err.Error(), "version 2") {
 			t.Errorf("%s of a newer release: %v", name, err)
 		}
+	}
+}
+
+// TestBackupGolden restores what an earlier release saved.
+func TestBackupGolden(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join("testdata", "backup_v1.snapshot")
+	id := fsm.RecordID{Tenant: 1, Scope: "orders", Key: "1"}
+	if *update {
+		n := openNode(t, Config{NodeID: "n1", BootstrapExpect: 1, Version: "0.2.0"})
+		waitForLeader(t, n)
+		newTenant(t, n)
+		propose(t, n, fsm.Complete{ID: id, Status: 200, Headers: []byte(`{}`), Body: []byte(`"paid"`), TTLMs: fsm.MaxTTLMs})
+		writeGolden(t, path, string(backupOf(t, n)))
+	}
+	file := readGolden(t, path)
+	held, err := Inspect(strings.NewReader(file))
+	if err != nil || held.Backup == nil || held.Backup.NodeID != "n1" || held.Backup.Version != "0.2.0" ||
+		held.State.Records != 1 || held.State.Epoch != 1 {
+		t.Fatalf("%+v, %v", held, err)
+	}
+	n := openNode(t, Config{BootstrapExpect: 1})
+	waitForLeader(t, n)
+	if _, err := n.Restore(t.Context(), strings.NewReader(file), RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	waitForLeader(t, n)
+	if v, _, err := n.Read(t.Context(), id); err != nil || string(v.Record.Body) != `"paid"` {
+		t.Errorf("%+v, %v", v, err)
 	}
 }
 
