@@ -216,13 +216,17 @@ func (f *faults) read(n *node, key string) *operation {
 	return o
 }
 
-// compareStale compares what the nodes have of a key, each on its own. Only what is left of a lease may differ.
+// compareStale compares what the nodes have of a key, each on its own. Only what is left of a lease may differ, and
+// whether anything is: it may run out between two answers.
 func (f *faults) compareStale(key string) error {
 	var first view
 	for i, n := range f.c.nodes {
 		v := newClient(n.url(), f.apiKey).getStale(killScope, key)
 		if v.outcome != ok {
 			return fmt.Errorf("stale read of %s from %s: %v", key, n.name, v.answer)
+		}
+		if v.State == "lapsed" {
+			v.State = "locked"
 		}
 		if i == 0 {
 			first = v
