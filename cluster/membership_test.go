@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -78,7 +77,9 @@ func TestNonVoter(t *testing.T) {
 	n := more[0].start(t)
 	status := func() NodeStatus { return leader.memberStatus(n.id) }
 	waitFor(t, "it to follow", func() bool { return status().Healthy && ready(n) })
-	time.Sleep(3 * n.cfg.PromoteAfter)
+	// One that came later and is to vote has its vote by now, so this one was looked at as well.
+	later := more[1].start(t)
+	waitFor(t, "the later one to vote", func() bool { return leader.memberStatus(later.id).Voter })
 	if s := status(); s.Voter || !s.NonVoter {
 		t.Errorf("%+v", s)
 	}
