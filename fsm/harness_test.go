@@ -40,12 +40,16 @@ func newJournal(tb testing.TB) *journal {
 func (j *journal) entry(stampMs int64, cmds ...Command) []Result {
 	j.tb.Helper()
 	j.index++
+	check := expectReplay(j.m, stampMs, cmds...)
 	_, results, err := j.m.Apply(j.index, 1, encodeEntry(stampMs, cmds...))
 	if err != nil {
 		j.tb.Fatalf("apply: %v", err)
 	}
 	if len(results) != len(cmds) {
 		j.tb.Fatalf("%d results for %d commands", len(results), len(cmds))
+	}
+	if err := check(results); err != nil {
+		j.tb.Errorf("claim %+v: %v", cmds[0], err)
 	}
 	return results
 }

@@ -69,11 +69,12 @@ func newTrial(hashMask uint64) *trial {
 
 func (tr *trial) apply(s step) (Result, error) {
 	tr.index++
+	check := expectReplay(tr.m, s.stampMs, s.cmd)
 	_, results, err := tr.m.Apply(tr.index, 1, EncodeEntry(s.stampMs, BatchID{}, Encode(s.cmd)))
 	if err != nil {
 		return Result{}, err
 	}
-	return results[0], nil
+	return results[0], check(results)
 }
 
 // do applies one step to both, and compares the result, the view of every key, and the invariants.

@@ -6,10 +6,7 @@ import "bytes"
 func (m *Machine) claim(c Claim) Result {
 	key := m.storeKey(c.ID)
 	if rec, ok := m.completed(key); ok {
-		if mismatch(rec.Fingerprint, c.Fingerprint) {
-			return Result{Outcome: FingerprintMismatch, Fingerprint: rec.Fingerprint}
-		}
-		return Result{Outcome: Cached, Record: rec}
+		return replayed(rec, c)
 	}
 	held := m.held(key)
 	if held == nil {
@@ -29,7 +26,7 @@ func (m *Machine) claim(c Claim) Result {
 		r.Reentered = true
 		return r
 	}
-	return m.inProgress(held)
+	return heldByAnother(held, m.clockMs)
 }
 
 // mismatch reports whether a caller's fingerprint contradicts the one on record. Either may be absent.
@@ -72,8 +69,8 @@ func (m *Machine) granted(l *lock) Result {
 	}
 }
 
-func (m *Machine) inProgress(l *lock) Result {
-	remaining := l.remainingMs(m.clockMs)
+func heldByAnother(l *lock, nowMs int64) Result {
+	remaining := l.remainingMs(nowMs)
 	retry := RetryDelayMs
 	if remaining != NeverMs {
 		retry = max(1, min(retry, remaining))
