@@ -30,7 +30,7 @@ func postRecords(x *exchange) {
 	}
 	ctx, cancel := x.deadline(longest)
 	defer cancel()
-	results, ok := x.propose(ctx, calls...)
+	results, ok := x.claim(ctx, calls...)
 	if !ok {
 		return
 	}

@@ -159,6 +159,10 @@ func (n *fakeNode) Propose(ctx context.Context, calls ...cluster.Call) ([]fsm.Re
 	return results, cluster.Receipt{Index: n.index, Term: 7}, nil
 }
 
+func (n *fakeNode) Claim(ctx context.Context, calls ...cluster.Call) ([]fsm.Result, cluster.Receipt, error) {
+	return n.Propose(ctx, calls...)
+}
+
 func (n *fakeNode) Read(_ context.Context, id fsm.RecordID) (fsm.View, cluster.Receipt, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

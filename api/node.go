@@ -18,6 +18,7 @@ type node interface {
 	TicketKey() []byte
 
 	Propose(ctx context.Context, calls ...cluster.Call) ([]fsm.Result, cluster.Receipt, error)
+	Claim(ctx context.Context, calls ...cluster.Call) ([]fsm.Result, cluster.Receipt, error)
 	Read(ctx context.Context, id fsm.RecordID) (fsm.View, cluster.Receipt, error)
 	ReadStale(id fsm.RecordID) (fsm.View, cluster.Receipt, cluster.Staleness)
 	CatchUp(ctx context.Context) error

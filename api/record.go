@@ -20,10 +20,21 @@ const (
 
 // propose has commands decided in one log entry. If ok is false, the answer is written.
 func (x *exchange) propose(ctx context.Context, calls ...cluster.Call) (results []fsm.Result, ok bool) {
+	return x.decideBy(ctx, x.node.Propose, calls)
+}
+
+// claim has claims decided, in one log entry if any of them changes something. If ok is false, the answer is written.
+func (x *exchange) claim(ctx context.Context, calls ...cluster.Call) (results []fsm.Result, ok bool) {
+	return x.decideBy(ctx, x.node.Claim, calls)
+}
+
+func (x *exchange) decideBy(ctx context.Context,
+	node func(context.Context, ...cluster.Call) ([]fsm.Result, cluster.Receipt, error), calls []cluster.Call,
+) (results []fsm.Result, ok bool) {
 	ok = x.onLeader(ctx, func() error {
 		var receipt cluster.Receipt
 		var err error
-		results, receipt, err = x.node.Propose(ctx, calls...)
+		results, receipt, err = node(ctx, calls...)
 		if err == nil {
 			x.noteReceipt(receipt)
 		}
@@ -77,7 +88,7 @@ func postRecord(x *exchange) {
 	x.complement(&c.Claim, "")
 	ctx, cancel := x.deadline(c.wait)
 	defer cancel()
-	if results, ok := x.propose(ctx, cluster.Call{Command: c.Claim, Wait: c.wait}); ok {
+	if results, ok := x.claim(ctx, cluster.Call{Command: c.Claim, Wait: c.wait}); ok {
 		x.answerClaim(&results[0])
 	}
 }

@@ -15,7 +15,9 @@
 // raft.VerifyLeader counts acknowledgements of heartbeats that were sent before it was called, so it does not prove
 // leadership at the time of the read. A read here asks the voters for their current term after it arrived: while a
 // majority is still in the leader's term, no other leader can have been elected, and what the leader has applied
-// since the first entry of its term is everything that was ever acknowledged.
+// since the first entry of its term is everything that was ever acknowledged. One round serves all who asked before it
+// began. A claim that would change nothing, of a completed record or of a lock that another holds, is such a read, too
+// (replay.go), so that replays and polls cost no log write.
 //
 // # Time
 //

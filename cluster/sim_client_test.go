@@ -116,7 +116,11 @@ func (c *simCluster) propose(s *simNode, timeout time.Duration, cmd fsm.Command,
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	var results []fsm.Result
-	results, o.receipt, o.err = n.Propose(ctx, Call{Command: cmd, Wait: wait})
+	decide := n.Propose
+	if _, ok := cmd.(fsm.Claim); ok {
+		decide = n.Claim
+	}
+	results, o.receipt, o.err = decide(ctx, Call{Command: cmd, Wait: wait})
 	o.ret = time.Now()
 	if o.err == nil {
 		o.result = results[0]

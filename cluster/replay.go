@@ -1,0 +1,53 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/syllecta/syllecta/fsm"
+)
+
+// Claim is Propose for claims, and saves the log write where none of them can change anything: if each meets a
+// completed record, or a live lock that it does not wait for, they are answered from this leader's state, once a
+// majority has confirmed after the call arrived that it still leads. Otherwise the log decides all of them, in one
+// entry.
+func (n *Node) Claim(ctx context.Context, calls ...Call) ([]fsm.Result, Receipt, error) {
+	// Most claims are of new keys, and are not to wait for a confirmation that they have no use for.
+	if _, _, ok := n.replay(calls); !ok {
+		return n.Propose(ctx, calls...)
+	}
+	if !n.IsLeader() || n.draining.Load() {
+		return nil, Receipt{}, ErrNotLeader
+	}
+	if err := n.confirmer.confirm(ctx); err != nil {
+		return nil, Receipt{}, err
+	}
+	results, at, ok := n.replay(calls)
+	if n.restoring.replacing.Load() { // this may be a restored state that is not committed yet
+		return nil, Receipt{}, ErrUnavailable
+	}
+	if !ok {
+		return n.Propose(ctx, calls...)
+	}
+	return results, at, nil
+}
+
+// replay answers the calls from this node's state as it is; ok is false if the log must decide one of them.
+func (n *Node) replay(calls []Call) (results []fsm.Result, at Receipt, ok bool) {
+	nowMs := n.clock.nowMs()
+	n.applier.read(func(m *fsm.Machine) {
+		at = Receipt{m.Index(), m.Term()}
+		for _, c := range calls {
+			claim, isClaim := c.Command.(fsm.Claim)
+			if !isClaim {
+				return
+			}
+			r, settled := m.Replay(claim, nowMs)
+			if !settled || r.Outcome == fsm.InProgress && c.Wait > 0 {
+				return
+			}
+			results = append(results, r)
+		}
+		ok = len(calls) > 0
+	})
+	return results, at, ok
+}
