@@ -4,9 +4,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 	"strings"
+	"sync"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // An API key is "ck_", 43 random base62 characters (256 bits), and 6 characters of their CRC-32. The prefix lets
@@ -28,6 +32,37 @@ func NewAPIKey(random io.Reader) (secret, hint string) {
 	b = appendRandomBase62(b, random, apiKeySecret)
 	b = appendChecksum(b, b[len(apiKeyPrefix):])
 	return string(b), string(b[len(b)-apiKeyHint:])
+}
+
+// keyHasher computes HashKey many times under one secret, and keeps what the secret alone determines.
+type keyHasher struct {
+	secret [32]byte
+	macs   sync.Pool // of hash.Hash, keyed
+}
+
+func newKeyHasher(secret [32]byte) *keyHasher {
+	h := &keyHasher{secret: secret}
+	h.macs.New = func() any { return hmac.New(sha256.New, secret[:]) }
+	return h
+}
+
+func (h *keyHasher) hash(apiKey string) (sum [32]byte) {
+	mac := h.macs.Get().(hash.Hash)
+	mac.Reset()
+	io.WriteString(mac, apiKey)
+	mac.Sum(sum[:0])
+	h.macs.Put(mac)
+	return sum
+}
+
+// hashKey is HashKey under the secret of the directory, which changes only when the cluster is formed or restored.
+func (s *Server) hashKey(dir *fsm.Directory, apiKey string) [32]byte {
+	h := s.keyHasher.Load()
+	if h == nil || h.secret != dir.KeyHashSecret {
+		h = newKeyHasher(dir.KeyHashSecret)
+		s.keyHasher.Store(h)
+	}
+	return h.hash(apiKey)
 }
 
 // HashKey returns the form in which an API key is stored and looked up: its HMAC-SHA-256 under the cluster's secret.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 func TestNewAPIKey(t *testing.T) {
@@ -66,5 +68,18 @@ func TestHashKey(t *testing.T) {
 	mac.Write([]byte("ck_x"))
 	if got := HashKey(testKeySecret, "ck_x"); string(got[:]) != string(mac.Sum(nil)) {
 		t.Errorf("got %x", got)
+	}
+}
+
+// TestHashKeyOfTheDirectory: keys hash the same whoever computes it, also after a restore has brought another secret.
+func TestHashKeyOfTheDirectory(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, nil, nil)
+	for _, secret := range [][32]byte{{1}, {1}, {2}, {1}, {}} {
+		for _, key := range []string{"", "ck_a", "ck_b", strings.Repeat("k", 500), "ck_a"} {
+			if got, want := s.hashKey(&fsm.Directory{KeyHashSecret: secret}, key), HashKey(secret, key); got != want {
+				t.Errorf("%q under %x: %x, want %x", key, secret[:1], got, want)
+			}
+		}
 	}
 }

@@ -100,7 +100,7 @@ func (x *exchange) identifyAdmin(secret string) *problem {
 		return nil
 	}
 	dir := x.node.Directory()
-	if key := dir.KeyByHash(HashKey(dir.KeyHashSecret, secret)); key != nil && key.RevokedAtMs == 0 {
+	if key := dir.KeyByHash(x.s.hashKey(dir, secret)); key != nil && key.RevokedAtMs == 0 {
 		return forbidden.problem("a tenant's API key does not open the admin API")
 	}
 	return refusedKey()
@@ -113,7 +113,7 @@ func (x *exchange) identifyTenant(secret string, present bool) *problem {
 		secret = ""
 	}
 	dir := x.node.Directory()
-	hash := HashKey(dir.KeyHashSecret, secret)
+	hash := x.s.hashKey(dir, secret)
 	key := dir.KeyByHash(hash)
 	if (key == nil || key.RevokedAtMs != 0) && wellFormed && !x.node.IsLeader() {
 		// The key may have been made elsewhere a moment ago. One that is revoked takes as long, so that time tells
@@ -125,7 +125,7 @@ func (x *exchange) identifyTenant(secret string, present bool) *problem {
 			return withoutLeader()
 		}
 		dir = x.node.Directory()
-		key = dir.KeyByHash(HashKey(dir.KeyHashSecret, secret))
+		key = dir.KeyByHash(x.s.hashKey(dir, secret))
 	}
 	if key == nil || !wellFormed {
 		return refusedKey()

@@ -35,6 +35,14 @@ type claim struct {
 
 // decodeClaim reads the body of POST /v1/record. headerKey stands in for a missing key.
 func decodeClaim(body []byte, headerKey string, l limits) (claim, *problem) {
+	f, ok := plainClaim(body, l)
+	if ok {
+		return f.claim("", headerKey, l)
+	}
+	return strictClaim(body, headerKey, l)
+}
+
+func strictClaim(body []byte, headerKey string, l limits) (claim, *problem) {
 	var f claimFields
 	p := decodeObject(body, func(d *decoder, name []byte) *problem { return f.member(d, name, l) })
 	if p != nil {
@@ -45,6 +53,13 @@ func decodeClaim(body []byte, headerKey string, l limits) (claim, *problem) {
 
 // decodeClaims reads the body of POST /v1/records.
 func decodeClaims(body []byte, l limits) ([]claim, *problem) {
+	if claims, ok := plainClaims(body, l); ok {
+		return claims, nil
+	}
+	return strictClaims(body, l)
+}
+
+func strictClaims(body []byte, l limits) ([]claim, *problem) {
 	var claims []claim
 	p := decodeObject(body, func(d *decoder, name []byte) *problem {
 		if string(name) != "records" {
@@ -139,11 +154,15 @@ func (d *decoder) lease(dst *optionalInt) *problem {
 	if p := d.integer(dst, "lockMs", 0, fsm.MaxLeaseMs); p != nil {
 		return p
 	}
-	if dst.set && dst.value != fsm.NeverMs && dst.value < fsm.MinLeaseMs {
+	if dst.set && !validLease(dst.value) {
 		return d.invalid("lockMs", "is neither 0 nor between "+
 			strconv.Itoa(fsm.MinLeaseMs)+" and "+strconv.Itoa(fsm.MaxLeaseMs))
 	}
 	return nil
+}
+
+func validLease(ms int64) bool {
+	return ms == fsm.NeverMs || ms >= fsm.MinLeaseMs && ms <= fsm.MaxLeaseMs
 }
 
 func (f *claimFields) claim(path, headerKey string, l limits) (claim, *problem) {

@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,4 +93,34 @@ func FuzzDecodeComplete(f *testing.F) {
 		c.ID.Tenant = 1
 		checkEncodes(t, c)
 	})
+}
+
+// FuzzPlainClaim holds that what is read in the plain form is what the strict decoder reads.
+func FuzzPlainClaim(f *testing.F) {
+	addSeeds(f)
+	for _, tt := range plainClaimTests {
+		f.Add([]byte(tt.body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		samePlain(t, body)
+		samePlain(t, fmt.Appendf(nil, `{"records":[%s,{"scope":"s","key":"k"}]}`, body))
+	})
+}
+
+// samePlain compares the plain form with the strict decoder.
+func samePlain(t *testing.T, body []byte) {
+	t.Helper()
+	if fields, ok := plainClaim(body, testLimits); ok {
+		got, p := fields.claim("", "", testLimits)
+		want, wantProblem := strictClaim(body, "", testLimits)
+		if got != want || (p == nil) != (wantProblem == nil) || p != nil && p.detail != wantProblem.detail {
+			t.Errorf("%s\nis %+v, %+v\nwant %+v, %+v", body, got, p, want, wantProblem)
+		}
+	}
+	if got, ok := plainClaims(body, testLimits); ok {
+		want, p := strictClaims(body, testLimits)
+		if p != nil || !slices.Equal(got, want) {
+			t.Errorf("%s\nis %+v\nwant %+v, %+v", body, got, want, p)
+		}
+	}
 }

@@ -44,6 +44,7 @@ type Server struct {
 	forwarder *http.Transport
 	now       func() time.Time
 	node      atomic.Pointer[node]
+	keyHasher atomic.Pointer[keyHasher]
 
 	// draining ends when draining starts, base when requests in flight are cancelled.
 	draining      context.Context

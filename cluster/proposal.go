@@ -30,6 +30,11 @@ type proposal struct {
 	err     error
 	done    chan struct{}
 	gone    bool // nobody waits for the results any more
+	waits   bool // some of the calls may wait for a lock; never changes
+
+	one       [1]*pendingCall // what calls, results and the call itself are made of if there is one call
+	oneCall   pendingCall
+	oneResult [1]fsm.Result
 }
 
 // pendingCall is a call on its way to a result.
@@ -50,19 +55,26 @@ type pendingCall struct {
 // newProposal encodes the calls. A command that could not be decoded again is refused here: in the log, it would stop
 // every node.
 func newProposal(calls []Call, now time.Time) (*proposal, error) {
-	p := &proposal{
-		calls:   make([]*pendingCall, len(calls)),
-		open:    len(calls),
-		results: make([]fsm.Result, len(calls)),
-		done:    make(chan struct{}),
+	p := &proposal{open: len(calls), done: make(chan struct{})}
+	var pending []pendingCall
+	if len(calls) == 1 {
+		p.calls, p.results = p.one[:], p.oneResult[:]
+	} else {
+		p.calls, p.results = make([]*pendingCall, len(calls)), make([]fsm.Result, len(calls))
+		pending = make([]pendingCall, len(calls))
 	}
 	for i, c := range calls {
-		call := &pendingCall{proposal: p, at: i, command: c.Command, id: recordOf(c.Command), frame: fsm.Encode(c.Command)}
+		call := &p.oneCall
+		if pending != nil {
+			call = &pending[i]
+		}
+		*call = pendingCall{proposal: p, at: i, command: c.Command, id: recordOf(c.Command), frame: fsm.Encode(c.Command)}
 		if _, err := fsm.Decode(call.frame); err != nil {
 			return nil, fmt.Errorf("propose command %d of %d: %w", i+1, len(calls), err)
 		}
 		if _, ok := c.Command.(fsm.Claim); ok && c.Wait > 0 {
 			call.waitUntil = now.Add(min(c.Wait, MaxWait))
+			p.waits = true
 		}
 		p.calls[i] = call
 		p.bytes += len(call.frame)

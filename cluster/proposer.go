@@ -121,7 +121,7 @@ func (p *proposer) signal() {
 
 // await waits until the proposal is done, its calls have waited long enough, or ctx ends.
 func (p *proposer) await(ctx context.Context, pr *proposal) error {
-	if p.awaitWaiters(ctx, pr) {
+	if pr.waits && p.awaitWaiters(ctx, pr) {
 		return pr.err
 	}
 	select {

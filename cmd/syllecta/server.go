@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,8 +23,6 @@ const (
 	shutdownTimeout = 10 * time.Second
 	// closingTimeout is the part of shutdownTimeout that the node gets to close; the rest is for requests to end before.
 	closingTimeout = 3 * time.Second
-	// gcPercent lets the heap grow to three times what is live: records are many, small and long-lived.
-	gcPercent = 200
 )
 
 func newServer(t *terminal) *cobra.Command {
@@ -91,6 +88,7 @@ func serve(ctx context.Context, t *terminal, l loaded) error {
 		return err
 	}
 	logStart(log, l)
+	defer startCollector(l.MemoryLimit, log)()
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(),
@@ -177,14 +175,9 @@ func exitAfter(limit time.Duration, log *slog.Logger) {
 
 // logStart tells what was started. Settings hold no secrets: the admin token is named by its file.
 func logStart(log *slog.Logger, l loaded) {
-	gc := "GOGC of the environment"
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-		gc = fmt.Sprint(gcPercent)
-	}
 	log.Info("starting", "version", version, "nodeId", l.NodeID, "cluster", l.ClusterName,
 		"http", l.HTTPAddr, "url", l.HTTPAdvertise, "raft", l.RaftAddr, "gossip", l.GossipAddr,
-		"gcPercent", gc, slog.GroupAttrs("changed", l.changed...))
+		slog.GroupAttrs("changed", l.changed...))
 }
 
 func apiConfig(s settings, adminToken string, log *slog.Logger, registry *prometheus.Registry) api.Config {

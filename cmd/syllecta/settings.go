@@ -46,6 +46,7 @@ type settings struct {
 	SnapshotThreshold    uint64
 	StoreDeadline        time.Duration
 	DiskFreeFloor        int64
+	MemoryLimit          int64 // bytes; 0 leaves it to the environment
 	LogLevel             string
 	LogFormat            string
 	AllowPublicPlaintext bool

@@ -14,6 +14,8 @@ const (
 	filesTogether = "node-ca-file, node-cert-file and node-key-file are given together"
 	minDiskFloor  = 1 << 20
 	maxDiskFloor  = 1 << 50
+
+	maxMemoryLimit = 1 << 50
 )
 
 // settingsTable holds every setting of `syllecta server`, in the order of its help.
@@ -124,6 +126,9 @@ var settingsTable = []setting{
 	integer("disk-free-floor-bytes", "bytes", "268435456", minDiskFloor, maxDiskFloor,
 		"with less free disk space than this, claims are refused",
 		func(s *settings) *int64 { return &s.DiskFreeFloor }),
+	integer("memory-limit-bytes", "bytes", "0", 0, maxMemoryLimit,
+		"memory beyond which garbage is collected ever harder, as GOMEMLIMIT of Go does; 0 sets none",
+		func(s *settings) *int64 { return &s.MemoryLimit }),
 
 	choice("log-level", "info", []string{"debug", "info", "warn", "error"}, "least severe message that is logged",
 		func(s *settings) *string { return &s.LogLevel }),
