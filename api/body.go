@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -79,13 +80,7 @@ func (x *exchange) readBody() *problem {
 		return nil
 	}
 	x.bodyRead = true
-	room := bytes.MinRead
-	if n := x.r.ContentLength; n > 0 {
-		room += int(min(n, eagerBodyBytes))
-	}
-	b := bytes.NewBuffer(make([]byte, 0, room))
-	_, err := b.ReadFrom(http.MaxBytesReader(x.ResponseWriter, x.r.Body, limit))
-	x.body = b.Bytes()
+	err := x.readSized(limit)
 	if tooMany := (*http.MaxBytesError)(nil); errors.As(err, &tooMany) {
 		return tooLarge("the request", limit)
 	}
@@ -94,4 +89,21 @@ func (x *exchange) readBody() *problem {
 		return invalidJSON.problem("the body could not be read to its end")
 	}
 	return nil
+}
+
+// readSized reads as much as was declared, or up to the limit if nothing was. checkContent has refused to take more.
+func (x *exchange) readSized(limit int64) error {
+	if n := x.r.ContentLength; n > 0 && n <= eagerBodyBytes {
+		x.body = make([]byte, n)
+		_, err := io.ReadFull(x.r.Body, x.body)
+		return err
+	}
+	room := bytes.MinRead
+	if x.r.ContentLength > 0 {
+		room += eagerBodyBytes
+	}
+	b := bytes.NewBuffer(make([]byte, 0, room))
+	_, err := b.ReadFrom(http.MaxBytesReader(x.ResponseWriter, x.r.Body, limit))
+	x.body = b.Bytes()
+	return err
 }
