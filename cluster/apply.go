@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -20,6 +21,7 @@ type applier struct {
 	mu      sync.RWMutex
 	machine *fsm.Machine
 	digests digestLog
+	metrics *metrics
 
 	directory atomic.Pointer[fsm.Directory]
 	applied   broadcastIndex
@@ -35,8 +37,8 @@ type applier struct {
 
 var errHalted = errors.New("this node has stopped applying")
 
-func newApplier() *applier {
-	a := &applier{machine: fsm.New(fsmConfig())}
+func newApplier(m *metrics) *applier {
+	a := &applier{machine: fsm.New(fsmConfig()), metrics: m}
 	a.directory.Store(a.machine.Directory())
 	a.applied.init()
 	return a
@@ -54,9 +56,12 @@ func (a *applier) Apply(log *raft.Log) any {
 		return errHalted
 	}
 	a.mu.Lock()
+	start := time.Now()
 	a.digests.before(log.Index, a.machine.Digest())
 	e, results, err := a.machine.Apply(log.Index, log.Term, log.Data)
+	took := time.Since(start)
 	a.mu.Unlock()
+	a.metrics.applySeconds.Observe(took.Seconds())
 	if err != nil {
 		a.halted = true
 		if errors.Is(err, fsm.ErrUnsupported) {
@@ -76,7 +81,10 @@ func (a *applier) Snapshot() (raft.FSMSnapshot, error) {
 	if a.halted {
 		return nil, errHalted
 	}
-	return &persister{a.machine.Snapshot()}, nil
+	start := time.Now()
+	captured := a.machine.Snapshot()
+	a.metrics.captureSeconds.Observe(time.Since(start).Seconds())
+	return &persister{captured, a.metrics.persistSeconds}, nil
 }
 
 // Restore implements raft.FSM. The new state is complete and verified before it replaces the old.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/syllecta/syllecta/fsm"
 )
@@ -26,7 +27,7 @@ func newerEntry(t *testing.T) []byte {
 
 // newTestApplier is an applier that nobody listens to.
 func newTestApplier() (*applier, *fatals) {
-	a, f := newApplier(), &fatals{}
+	a, f := newApplier(newMetrics(prometheus.NewRegistry())), &fatals{}
 	a.onApply = func(uint64, uint64, fsm.Entry, []fsm.Result) {}
 	a.onRestore = func(uint64) {}
 	a.fatal = f.report

@@ -322,7 +322,8 @@ func TestMetricsLint(t *testing.T) {
 	names := []string{
 		"syllecta_proposer_batch_calls", "syllecta_proposer_commit_seconds", "syllecta_raft_store_seconds",
 		"syllecta_proposer_rejected_total", "syllecta_proposer_outcome_unknown_total", "syllecta_clock_offset_seconds",
-		"syllecta_disk_free_bytes",
+		"syllecta_disk_free_bytes", "syllecta_fsm_apply_seconds", "syllecta_snapshot_capture_seconds",
+		"syllecta_snapshot_persist_seconds",
 	}
 	for name := range stateHelp {
 		if name != "syllecta_certificate_expiry_timestamp_seconds" { // only with certificates

@@ -12,10 +12,14 @@ type metrics struct {
 	batchCalls    prometheus.Histogram
 	commitSeconds prometheus.Histogram
 	storeSeconds  prometheus.Histogram
-	rejected      prometheus.Counter
-	unknown       prometheus.Counter
-	clockOffset   prometheus.Gauge
-	diskFree      prometheus.Gauge
+	applySeconds  prometheus.Histogram
+	// captureSeconds and persistSeconds are the two parts of a snapshot.
+	captureSeconds prometheus.Histogram
+	persistSeconds prometheus.Histogram
+	rejected       prometheus.Counter
+	unknown        prometheus.Counter
+	clockOffset    prometheus.Gauge
+	diskFree       prometheus.Gauge
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -36,6 +40,21 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Help:    "Time to write entries to the log store, fsync included.",
 			Buckets: seconds,
 		}),
+		applySeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "syllecta_fsm_apply_seconds",
+			Help:    "Time to apply a log entry to the state machine.",
+			Buckets: prometheus.ExponentialBuckets(0.000_03, 2, 16),
+		}),
+		captureSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "syllecta_snapshot_capture_seconds",
+			Help:    "Time for which taking a snapshot kept the state machine from applying entries.",
+			Buckets: prometheus.ExponentialBuckets(0.000_03, 2, 16),
+		}),
+		persistSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "syllecta_snapshot_persist_seconds",
+			Help:    "Time to write a snapshot, beside which entries are applied.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 16),
+		}),
 		rejected: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "syllecta_proposer_rejected_total",
 			Help: "Calls refused because the proposal queue was full.",
@@ -53,7 +72,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Help: "Free space of the file system that holds the data directory.",
 		}),
 	}
-	registry.MustRegister(m.batchCalls, m.commitSeconds, m.storeSeconds, m.rejected, m.unknown, m.clockOffset, m.diskFree)
+	registry.MustRegister(m.batchCalls, m.commitSeconds, m.storeSeconds, m.applySeconds, m.captureSeconds, m.persistSeconds,
+		m.rejected, m.unknown, m.clockOffset, m.diskFree)
 	return m
 }
 

@@ -97,7 +97,6 @@ func assemble(cfg Config, p parts) (*Node, error) {
 		passport:  p.passport,
 		addresses: p.addresses,
 		notify:    make(chan bool, 16),
-		applier:   newApplier(),
 		clock:     &clusterClock{},
 		metrics:   newMetrics(cfg.Metrics),
 		ticketKey: make([]byte, 32),
@@ -105,6 +104,7 @@ func assemble(cfg Config, p parts) (*Node, error) {
 		opened:    time.Now(),
 		closed:    make(chan struct{}),
 	}
+	n.applier = newApplier(n.metrics)
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	_, _ = rand.Read(n.ticketKey) // never fails (crypto/rand)
 	n.formation.look = make(chan struct{}, 1)

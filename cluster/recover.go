@@ -288,7 +288,7 @@ func (s *replay) Snapshot() (raft.FSMSnapshot, error) {
 	if s.machine.Epoch() != s.epoch && !s.machine.RaiseEpoch(s.epoch) {
 		return nil, fmt.Errorf("the fences are in epoch %d and cannot go on from %d", s.machine.Epoch(), s.epoch)
 	}
-	return &persister{s.machine.Snapshot()}, nil
+	return &persister{captured: s.machine.Snapshot()}, nil
 }
 
 // endOfLog returns the last entry of the log, which may have gone into a snapshot.

@@ -14,9 +14,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/syllecta/syllecta/fsm"
 	"github.com/syllecta/syllecta/snapshot"
@@ -215,14 +217,22 @@ func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
 }
 
 // persister writes a captured state into a sink; it implements raft.FSMSnapshot.
-type persister struct{ captured *fsm.Snapshot }
+type persister struct {
+	captured *fsm.Snapshot
+	seconds  prometheus.Observer // of the writing; nil if nobody asks
+}
 
 // Persist runs beside Apply.
 func (p *persister) Persist(sink raft.SnapshotSink) error {
+	start := time.Now()
 	if err := p.write(sink.(*snapshotSink)); err != nil {
 		return errors.Join(fmt.Errorf("write a snapshot: %w", err), sink.Cancel())
 	}
-	return sink.Close()
+	err := sink.Close()
+	if p.seconds != nil {
+		p.seconds.Observe(time.Since(start).Seconds())
+	}
+	return err
 }
 
 func (p *persister) write(sink *snapshotSink) error {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // How often the garbage collector runs. Its work is in proportion to the part of the heap that may hold pointers, and
@@ -24,6 +27,9 @@ const (
 	collectorLook = time.Second
 	collectorStep = 10
 )
+
+// collectorShare are Go's metrics of the processor time that goes into garbage collection, and of all of it.
+var collectorShare = collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/cpu/classes/(gc/)?total:cpu-seconds$")}
 
 // startCollector sets the process's memory limit, if there is one, and paces the garbage collector until stop is called,
 // unless GOGC in the environment does that already. It tells what it set.

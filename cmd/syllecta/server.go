@@ -91,7 +91,7 @@ func serve(ctx context.Context, t *terminal, l loaded) error {
 	defer startCollector(l.MemoryLimit, log)()
 
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(),
+	registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectorShare)),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	config := apiConfig(l.settings, adminToken, log, registry)
 	if err := secureHTTP(&config, l.settings, registry); err != nil {
