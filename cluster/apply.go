@@ -22,6 +22,9 @@ type applier struct {
 	machine *fsm.Machine
 	digests digestLog
 	metrics *metrics
+	// pace slows the writing of a snapshot down; nil has it written at full speed.
+	pace       func(raft.SnapshotSink) *pacedWriter
+	compaction compaction
 
 	directory atomic.Pointer[fsm.Directory]
 	applied   broadcastIndex
@@ -71,6 +74,7 @@ func (a *applier) Apply(log *raft.Log) any {
 		return errHalted
 	}
 	a.directory.Store(a.machine.Directory())
+	a.compaction.applied(log)
 	a.applied.advance(log.Index) // before anyone is answered: a follower that catches up then must not miss it
 	a.onApply(log.Index, log.Term, e, results)
 	return nil
@@ -84,7 +88,9 @@ func (a *applier) Snapshot() (raft.FSMSnapshot, error) {
 	start := time.Now()
 	captured := a.machine.Snapshot()
 	a.metrics.captureSeconds.Observe(time.Since(start).Seconds())
-	return &persister{captured, a.metrics.persistSeconds}, nil
+	return &persister{
+		captured: captured, pace: a.pace, seconds: a.metrics.persistSeconds, persisted: a.compaction.mark(),
+	}, nil
 }
 
 // Restore implements raft.FSM. The new state is complete and verified before it replaces the old.
@@ -95,7 +101,8 @@ func (a *applier) Restore(rc io.ReadCloser) error {
 
 func (a *applier) restore(rc io.ReadCloser) error {
 	defer rc.Close()
-	r, err := snapshot.NewReader(rc)
+	counted := &countedReader{r: rc}
+	r, err := snapshot.NewReader(counted)
 	if err != nil {
 		return fmt.Errorf("restore a snapshot: %w", err)
 	}
@@ -107,10 +114,23 @@ func (a *applier) restore(rc io.ReadCloser) error {
 	a.machine = m
 	a.digests = digestLog{from: m.Index()}
 	a.mu.Unlock()
+	a.compaction.restored(counted.n)
 	a.directory.Store(m.Directory())
 	a.onRestore(m.Index())
 	a.applied.advance(m.Index())
 	return nil
+}
+
+// countedReader counts what is read.
+type countedReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // read calls f with the machine while nothing is being applied.

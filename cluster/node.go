@@ -117,6 +117,7 @@ func assemble(cfg Config, p parts) (*Node, error) {
 	n.confirmer = coalescer{round: n.confirmTerm, timeout: cfg.electionTimeout(), tasks: &n.tasks}
 	n.catchUp = coalescer{round: n.askLeader, timeout: pingTimeout, tasks: &n.tasks}
 	n.applier.fatal = n.fail
+	n.applier.pace = func(sink raft.SnapshotSink) *pacedWriter { return n.snapshots.paceSnapshot(n.ctx, sink) }
 	n.applier.onApply = n.onApply
 	n.applier.onRestore = n.onRestore
 
@@ -206,6 +207,7 @@ func (n *Node) housekeep(ctx context.Context) {
 	for {
 		n.checkDisk()
 		n.checkRemoved()
+		n.planSnapshot()
 		n.reloadSecrets()
 		select {
 		case <-ctx.Done():

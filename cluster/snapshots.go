@@ -219,24 +219,42 @@ func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
 // persister writes a captured state into a sink; it implements raft.FSMSnapshot.
 type persister struct {
 	captured *fsm.Snapshot
-	seconds  prometheus.Observer // of the writing; nil if nobody asks
+	// The rest is nil where nobody else needs the processor or the disk, and nobody asks.
+	pace      func(raft.SnapshotSink) *pacedWriter
+	seconds   prometheus.Observer // of the writing
+	persisted func(bytes int64)   // told when the snapshot is safe
 }
 
 // Persist runs beside Apply.
 func (p *persister) Persist(sink raft.SnapshotSink) error {
 	start := time.Now()
-	if err := p.write(sink.(*snapshotSink)); err != nil {
+	bytes, err := p.writePaced(sink.(*snapshotSink))
+	if err != nil {
 		return errors.Join(fmt.Errorf("write a snapshot: %w", err), sink.Cancel())
 	}
-	err := sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
 	if p.seconds != nil {
 		p.seconds.Observe(time.Since(start).Seconds())
 	}
-	return err
+	if p.persisted != nil {
+		p.persisted(bytes)
+	}
+	return nil
 }
 
-func (p *persister) write(sink *snapshotSink) error {
-	w, err := sink.begin()
+func (p *persister) writePaced(sink *snapshotSink) (bytes int64, err error) {
+	if p.pace == nil {
+		return 0, p.write(sink, sink.SnapshotSink)
+	}
+	paced := p.pace(sink.SnapshotSink)
+	err = p.write(sink, paced)
+	return paced.close(), err
+}
+
+func (p *persister) write(sink *snapshotSink, dst io.Writer) error {
+	w, err := sink.begin(dst)
 	if err != nil {
 		return err
 	}

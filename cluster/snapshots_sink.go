@@ -26,9 +26,9 @@ type snapshotSink struct {
 	backup   *backupReader // where the content comes from; nil if from elsewhere
 }
 
-// begin writes what comes first in every snapshot of this node's own.
-func (s *snapshotSink) begin() (*snapshot.Writer, error) {
-	w, err := snapshot.NewWriter(s.SnapshotSink)
+// begin writes what comes first in every snapshot of this node's own to dst, which leads into the sink.
+func (s *snapshotSink) begin(dst io.Writer) (*snapshot.Writer, error) {
+	w, err := snapshot.NewWriter(dst)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (s *snapshotSink) rebase(b *backupReader) (int64, error) {
 	if err != nil {
 		return b.read, err
 	}
-	w, err := s.begin()
+	w, err := s.begin(s.SnapshotSink)
 	if err != nil {
 		return b.read, err
 	}
