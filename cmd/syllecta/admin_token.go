@@ -14,33 +14,36 @@ const (
 )
 
 // readAdminToken reads the admin token from a file, which must be readable by its owner alone.
-func readAdminToken(path string) (string, error) {
+func readAdminToken(path string) (string, error) { return readSecret("admin token", path) }
+
+// readSecret reads what is named so from a file, which must be readable by its owner alone.
+func readSecret(what, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("admin token file: %w", err)
+		return "", fmt.Errorf("%s file: %w", what, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return "", fmt.Errorf("admin token file: %w", err)
+		return "", fmt.Errorf("%s file: %w", what, err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", usageErrorf("admin token file %s is not a regular file", path)
+		return "", usageErrorf("%s file %s is not a regular file", what, path)
 	}
 	if mode := info.Mode().Perm(); mode&othersMask != 0 {
-		return "", usageErrorf("admin token file %s can be read by others (mode %04o); run: chmod 600 %s", path, mode, path)
+		return "", usageErrorf("%s file %s can be read by others (mode %04o); run: chmod 600 %s", what, path, mode, path)
 	}
 	content, err := io.ReadAll(io.LimitReader(f, maxAdminTokenBytes+1))
 	if err != nil {
-		return "", fmt.Errorf("admin token file: %w", err)
+		return "", fmt.Errorf("%s file: %w", what, err)
 	}
-	token := strings.TrimSpace(string(content))
-	if len(token) < minAdminTokenBytes || len(content) > maxAdminTokenBytes {
-		return "", usageErrorf("admin token file %s: the token has %d bytes; it must have %d to %d",
-			path, len(token), minAdminTokenBytes, maxAdminTokenBytes)
+	secret := strings.TrimSpace(string(content))
+	if len(secret) < minAdminTokenBytes || len(content) > maxAdminTokenBytes {
+		return "", usageErrorf("%s file %s: it has %d bytes; it must have %d to %d",
+			what, path, len(secret), minAdminTokenBytes, maxAdminTokenBytes)
 	}
-	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r == ',' || r > '~' }) {
-		return "", usageErrorf("admin token file %s: the token may hold visible ASCII characters only, and no comma", path)
+	if strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r == ',' || r > '~' }) {
+		return "", usageErrorf("%s file %s: it may hold visible ASCII characters only, and no comma", what, path)
 	}
-	return token, nil
+	return secret, nil
 }
