@@ -86,7 +86,7 @@ func (c *connection) ask(ctx context.Context, call benchCall, body []byte, now t
 // work does what the script says for as long as requests are due.
 func (c *connection) work(ctx context.Context, p pace, t *tally) {
 	for now := time.Now(); ; {
-		due, ok := p.next(ctx, now)
+		due, ok := p.next(now)
 		if !ok {
 			return
 		}

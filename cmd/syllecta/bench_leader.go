@@ -137,7 +137,10 @@ func (l *leadership) start(ctx context.Context) error {
 			l.leader.Store(found)
 			return nil
 		}
-		if code := exitCode(err); code == exitNotAuthorised || time.Now().After(deadline) || !pause(ctx, leaderRest) {
+		if errors.Is(err, errUnknownLeader) {
+			return &failure{code: exitUsage, err: err}
+		}
+		if exitCode(err) == exitNotAuthorised || time.Now().After(deadline) || !pause(ctx, leaderRest) {
 			return fmt.Errorf("looking for the leader: %w", err)
 		}
 	}

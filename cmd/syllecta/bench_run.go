@@ -42,11 +42,16 @@ func (r *benchRun) measure(ctx context.Context) (*benchResult, error) {
 	}
 	o := r.workload.options
 	if o.warmUp > 0 {
-		r.phase(ctx, "warming up", o.warmUp)
+		if _, err := r.phase(ctx, "warming up", o.warmUp); err != nil {
+			return nil, err
+		}
 	}
 	changes := r.leadership.changes.Load()
 	before, own := r.servers.usage(ctx), ownCPU()
-	m := r.phase(ctx, "measuring", o.duration)
+	m, err := r.phase(ctx, "measuring", o.duration)
+	if err != nil {
+		return nil, err
+	}
 	m.generatorCPU = ownCPU() - own
 	m.servers = before.until(r.servers.usage(context.WithoutCancel(ctx)))
 	m.servers.asked = len(r.servers.nodes)
@@ -56,7 +61,12 @@ func (r *benchRun) measure(ctx context.Context) (*benchResult, error) {
 }
 
 // phase puts the load on the cluster for a while.
-func (r *benchRun) phase(ctx context.Context, name string, d time.Duration) *measurement {
+func (r *benchRun) phase(ctx context.Context, name string, d time.Duration) (*measurement, error) {
+	timer, err := newExactTimer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer timer.close()
 	counts := &tallies{}
 	start := make(chan struct{})
 	var p pace
@@ -72,7 +82,7 @@ func (r *benchRun) phase(ctx context.Context, name string, d time.Duration) *mea
 	}
 	connected.Wait()
 	began := time.Now()
-	p = r.pace(began, d)
+	p = r.pace(ctx, began, d, timer)
 	show := r.t.startLoadMeter(name, d, counts.progress)
 	close(start)
 	done.Wait()
@@ -81,14 +91,17 @@ func (r *benchRun) phase(ctx context.Context, name string, d time.Duration) *mea
 	if ctx.Err() == nil {
 		elapsed = max(elapsed, d) // in an open loop the last request may be due before the end
 	}
-	return &measurement{tally: counts.total(), elapsed: elapsed, unsent: p.unsent()}
+	unsent, err := p.end()
+	return &measurement{tally: counts.total(), elapsed: elapsed, unsent: unsent}, err
 }
 
-func (r *benchRun) pace(start time.Time, d time.Duration) pace {
-	if r.workload.options.rate > 0 {
-		return newOpenLoop(start, d, r.workload.options.rate)
+func (r *benchRun) pace(ctx context.Context, start time.Time, d time.Duration, timer *exactTimer) pace {
+	if rate := r.workload.options.rate; rate > 0 {
+		p := newOpenLoop(ctx, start, d, rate)
+		p.wait = timer.wait
+		return p
 	}
-	return &closedLoop{end: start.Add(d)}
+	return &closedLoop{ctx: ctx, until: start.Add(d)}
 }
 
 // prepare stores the keys that the scenario finds completed, and locks those that it finds held.
