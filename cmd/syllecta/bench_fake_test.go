@@ -33,15 +33,25 @@ type benchFake struct {
 	seen    []string // calls of the admin API
 }
 
+// noNode leads a cluster whose nodes believe it of each other.
+const noNode = -1
+
 const fakeBenchKey = "ck_fake_key_of_the_bench"
 
 func newBenchFake(t *testing.T, nodes, strangers int) *benchFake {
+	t.Helper()
+	return startBenchFake(t, nodes, strangers, httptest.NewServer)
+}
+
+func startBenchFake(t *testing.T, nodes, strangers int, start func(http.Handler) *httptest.Server) *benchFake {
 	t.Helper()
 	f := &benchFake{
 		t: t, members: nodes, records: map[string]string{}, claims: map[string]int{}, owners: map[string]string{},
 	}
 	for i := range nodes + strangers {
-		f.nodes = append(f.nodes, testNode(t, func(w http.ResponseWriter, r *http.Request) { f.serve(i, w, r) }))
+		node := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.serve(i, w, r) }))
+		t.Cleanup(node.Close)
+		f.nodes = append(f.nodes, node)
 	}
 	return f
 }
@@ -78,6 +88,9 @@ func (f *benchFake) serve(node int, w http.ResponseWriter, r *http.Request) {
 		f.t.Errorf("node %d was shown %q", node, r.Header.Get("Authorization"))
 	}
 	if leader := f.leader.Load(); int64(node) != leader {
+		if leader == noNode {
+			leader = int64(node+1) % int64(f.members)
+		}
 		w.Header().Set("Location", f.nodes[leader].URL+r.URL.RequestURI()+"?ticket=t")
 		w.WriteHeader(http.StatusTemporaryRedirect)
 		return

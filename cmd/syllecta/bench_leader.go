@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -140,7 +141,9 @@ func (l *leadership) start(ctx context.Context) error {
 		if errors.Is(err, errUnknownLeader) {
 			return &failure{code: exitUsage, err: err}
 		}
-		if exitCode(err) == exitNotAuthorised || time.Now().After(deadline) || !pause(ctx, leaderRest) {
+		var untrusted *tls.CertificateVerificationError
+		lasting := exitCode(err) == exitNotAuthorised || errors.As(err, &untrusted)
+		if lasting || time.Now().After(deadline) || !pause(ctx, leaderRest) {
 			return fmt.Errorf("looking for the leader: %w", err)
 		}
 	}

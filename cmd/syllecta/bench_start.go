@@ -23,7 +23,7 @@ var errNoBenchKey = errors.New("no API key: give one in SYLLECTA_API_KEY or --ap
 
 // bench does the verb's work.
 func (f *benchFlags) bench(ctx context.Context) (err error) {
-	operator, err := f.operator()
+	operator, err := f.operator(ctx)
 	if err != nil {
 		return err
 	}
@@ -43,8 +43,8 @@ func (f *benchFlags) bench(ctx context.Context) (err error) {
 	return f.report(result)
 }
 
-// operator is the admin, nil if there is no admin token.
-func (f *benchFlags) operator() (*admin, error) {
+// operator is the admin, at the first of the servers that can be reached; nil if there is no admin token.
+func (f *benchFlags) operator(ctx context.Context) (*admin, error) {
 	token, err := f.token()
 	if errors.Is(err, errNoAdminToken) {
 		return nil, nil
@@ -52,8 +52,19 @@ func (f *benchFlags) operator() (*admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := f.client(f.addresses()[0], token)
-	return &admin{c}, err
+	for servers := f.addresses(); ; servers = servers[1:] {
+		c, err := f.client(servers[0], token)
+		if err != nil {
+			return nil, err
+		}
+		a := &admin{c}
+		if len(servers) == 1 {
+			return a, nil // if it cannot be reached either, its first use tells
+		}
+		if _, err := a.status(ctx); exitCode(err) != exitUnreachable {
+			return a, nil
+		}
+	}
 }
 
 // credentials returns the API key to use, and what to do with it in the end.

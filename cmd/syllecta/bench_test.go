@@ -2,8 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -194,6 +200,25 @@ func TestBenchMakesItsKey(t *testing.T) {
 	}
 }
 
+// TestBenchNeedsOneOfItsServers names one that is gone first.
+func TestBenchNeedsOneOfItsServers(t *testing.T) {
+	t.Parallel()
+	f := newBenchFake(t, 2, 0)
+	f.dead.Store(1)
+	f.leader.Store(1)
+	environ := f.adminEnv()
+	environ["SYLLECTA_SERVER"] = f.nodes[0].URL + "," + f.nodes[1].URL
+	r, errText, code := runBench(t, environ, scenarioClaim)
+	if code != exitOK || r.Requests == 0 || len(r.Errors) != 0 || r.ServerNodes != 1 || r.Leader != f.nodes[1].URL {
+		t.Errorf("exit code %d, %s, got %+v", code, errText, r)
+	}
+	f.dead.Store(2)
+	_, errText, code = runBench(t, environ, scenarioClaim)
+	if code != exitUnreachable || !strings.Contains(errText, "making an API key") {
+		t.Errorf("none is left: exit code %d, %s", code, errText)
+	}
+}
+
 func TestBenchFollowsTheLeader(t *testing.T) {
 	t.Parallel()
 	f := newBenchFake(t, 3, 0)
@@ -294,6 +319,46 @@ func TestBenchCountsErrors(t *testing.T) {
 	_, errText, code = runBench(t, f.env(), scenarioReplay)
 	if code == exitOK || !strings.Contains(errText, "preparing completed keys") || !strings.Contains(errText, "the ttlSeconds") {
 		t.Errorf("exit code %d, %s", code, errText)
+	}
+}
+
+func TestBenchSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	quiet := func(h http.Handler) *httptest.Server {
+		node := httptest.NewUnstartedServer(h)
+		node.Config.ErrorLog = log.New(io.Discard, "", 0) // the first run is refused on purpose
+		node.StartTLS()
+		return node
+	}
+	f := startBenchFake(t, 2, 0, quiet)
+	f.leader.Store(1)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: f.nodes[0].Certificate().Raw}
+	if err := os.WriteFile(ca, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, errText, code := runBench(t, f.env(), scenarioComplete, "--ca-file", ca)
+	if code != exitOK || len(r.Errors) != 0 || r.Outcomes.Stored == 0 || r.ServerNodes != 2 || r.Leader != f.nodes[1].URL {
+		t.Errorf("exit code %d, %s, got %+v", code, errText, r)
+	}
+	if _, errText, code = runBench(t, f.env(), scenarioClaim); code != exitUnreachable || !strings.Contains(errText, "--ca-file") {
+		t.Errorf("without its CA: exit code %d, %s", code, errText)
+	}
+}
+
+// TestRedirectLoop has two nodes that send requests to each other.
+func TestRedirectLoop(t *testing.T) {
+	t.Parallel()
+	f := newBenchFake(t, 2, 0)
+	f.fault = func(int64, http.ResponseWriter) bool {
+		if f.scrapes.Load() == 2 { // the measurement has begun, and this request is the last that is answered
+			f.leader.Store(noNode)
+		}
+		return false
+	}
+	r, errText, code := runBench(t, f.env(), scenarioClaim)
+	if code != exitOK || r.Errors[kindRedirectLoop] == 0 {
+		t.Errorf("exit code %d, %s, got %+v", code, errText, r)
 	}
 }
 
