@@ -13,12 +13,13 @@ import (
 )
 
 var (
-	binaryFlag = flag.String("binary", "", "`path` of the binary to test; none builds it")
-	killsFlag  = flag.Int("kills", 6, "`number` of kills in TestKill")
-	seedFlag   = flag.Uint64("seed", 0, "`seed` of TestKill's choices; 0 takes a new one")
-	cutFlag    = flag.Duration("cut", 2*time.Second, "how long TestPartition keeps a node cut off")
-	roundsFlag = flag.Int("rounds", 1, "how often TestRollingRestart restarts all nodes, and TestHungDisk hangs the leader's disk")
-	loadFlag   = flag.Duration("load", 0, "how long TestLoad runs; 0 skips it")
+	binaryFlag  = flag.String("binary", "", "`path` of the binary to test; none builds it")
+	killsFlag   = flag.Int("kills", 6, "`number` of kills in TestKill")
+	seedFlag    = flag.Uint64("seed", 0, "`seed` of TestKill's choices; 0 takes a new one")
+	cutFlag     = flag.Duration("cut", 2*time.Second, "how long TestPartition keeps a node cut off")
+	roundsFlag  = flag.Int("rounds", 1, "how often TestRollingRestart restarts all nodes, and TestHungDisk hangs the leader's disk")
+	loadFlag    = flag.Duration("load", 0, "how long TestLoad runs; 0 skips it")
+	recordsFlag = flag.Int("records", 0, "how many records TestLarge and TestExpiry restore; 0 skips them")
 )
 
 // patience bounds every wait for a condition. It is far beyond what a healthy cluster needs, because the machine may be
