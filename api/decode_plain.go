@@ -1,6 +1,10 @@
 package api
 
-import "github.com/syllecta/syllecta/fsm"
+import (
+	"bytes"
+
+	"github.com/syllecta/syllecta/fsm"
+)
 
 // plainReader reads claims in the form in which nearly all of them come: flat objects of known members, each at most
 // once, whose strings are printable ASCII without escapes and whose integers are plain digits, all within the limits. It
@@ -23,6 +27,7 @@ func plainClaims(body []byte, l limits) (claims []claim, ok bool) {
 	if !r.next('{') || string(r.text()) != "records" || !r.next(':') || !r.next('[') {
 		return nil, false
 	}
+	claims = make([]claim, 0, min(bytes.Count(body, []byte{'}'}), maxBatch))
 	for more := true; more; more = r.next(',') {
 		var f claimFields
 		if len(claims) == maxBatch || !r.claim(&f, l) {

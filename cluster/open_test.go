@@ -21,7 +21,7 @@ var lastPort atomic.Int32
 func init() { lastPort.Store(rand.Int32N(20_000)) }
 
 // freeAddr returns a loopback address that was free a moment ago, for TCP and UDP, and that no other test gets.
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 1_000 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+lastPort.Add(1)%20_000)
@@ -42,7 +42,7 @@ func freeAddr(t *testing.T) string {
 }
 
 // openNode starts a node on real files and sockets.
-func openNode(t *testing.T, cfg Config) *Node {
+func openNode(t testing.TB, cfg Config) *Node {
 	t.Helper()
 	if cfg.DataDir == "" {
 		cfg.DataDir = t.TempDir()
@@ -61,7 +61,7 @@ func openNode(t *testing.T, cfg Config) *Node {
 	return n
 }
 
-func closeNode(t *testing.T, n *Node) {
+func closeNode(t testing.TB, n *Node) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -71,7 +71,7 @@ func closeNode(t *testing.T, n *Node) {
 	}
 }
 
-func waitForLeader(t *testing.T, nodes ...*Node) *Node {
+func waitForLeader(t testing.TB, nodes ...*Node) *Node {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for time.Now().Before(deadline) {
@@ -87,7 +87,7 @@ func waitForLeader(t *testing.T, nodes ...*Node) *Node {
 }
 
 // newTenant creates a tenant and returns its id.
-func newTenant(t *testing.T, n *Node) fsm.TenantID {
+func newTenant(t testing.TB, n *Node) fsm.TenantID {
 	t.Helper()
 	results, _, err := n.Propose(t.Context(), Call{Command: fsm.CreateTenant{PublicID: "ten_1", Slug: "demo"}})
 	if err != nil {
