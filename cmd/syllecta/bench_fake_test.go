@@ -195,7 +195,7 @@ func (f *benchFake) checkToken(c claimed, wanted bool) {
 // runBench runs the verb for a moment and returns its JSON.
 func runBench(t *testing.T, environ map[string]string, args ...string) (r benchResult, errText string, code int) {
 	t.Helper()
-	moment := []string{"bench", "--json", "--connections", "4", "--duration", "150ms", "--warm-up", "50ms"}
+	moment := []string{"bench", "--json", "--connections", "4", "--duration", "300ms", "--warm-up", "50ms"}
 	out, errText, code := runVerb(t, environ, append(moment, args...)...)
 	if out == "" {
 		return r, errText, code
