@@ -64,14 +64,16 @@ func (f *benchFlags) addTo(cmd *cobra.Command) {
 	flags, o := cmd.Flags(), &f.options
 	flags.SortFlags = false
 	flags.IntVar(&o.connections, "connections", 64, "`number` of connections, each with one request at a time")
-	flags.Float64Var(&o.rate, "rate", 0, "requests per second that are due, on all connections together; 0 for as many as there are answers")
+	flags.Float64Var(&o.rate, "rate", 0,
+		"`requests` per second that are due, on all connections together (default as many as there are answers)")
 	flags.DurationVar(&o.duration, "duration", defaultBenchDuration, "how long to measure")
-	flags.DurationVar(&o.warmUp, "warm-up", defaultBenchWarmUp, "how long to put the same load on it before, unmeasured")
+	flags.DurationVar(&o.warmUp, "warm-up", defaultBenchWarmUp, "how long to put the load on it before, unmeasured")
 	flags.DurationVar(&o.timeout, "timeout", defaultBenchTimeout,
 		"a request without an answer after this time, and at most a second more, has failed")
-	flags.IntVar(&o.keyBytes, "key-bytes", 40, "`length` of a key")
-	flags.IntVar(&o.bodyBytes, "body-bytes", 200, "`size` of a result")
-	flags.IntVar(&o.keys, "keys", 0, "`number` of completed keys in replay and mixed (default 10000), of hot keys in contend (default 16)")
+	flags.IntVar(&o.keyBytes, "key-bytes", 40, "length of a key, in `bytes`")
+	flags.IntVar(&o.bodyBytes, "body-bytes", 200, "size of a result as JSON, in `bytes`")
+	flags.IntVar(&o.keys, "keys", 0,
+		"`number` of completed keys in replay and mixed (default 10000), of hot keys in contend (default 16)")
 	flags.IntVar(&o.batchSize, "batch-size", 100, "`number` of claims in a request of batch")
 	flags.Int64Var(&o.ttlSeconds, "ttl-seconds", 0,
 		"life of what is written, in `seconds` (default the time of the run and five minutes)")

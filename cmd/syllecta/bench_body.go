@@ -43,17 +43,20 @@ func (s keySpace) zero(kind rune) string {
 	return prefix + strings.Repeat("0", s.bytes-len(prefix))
 }
 
-// body is a request's JSON, made once: for each request only numbers of keys and the token are put in.
-type body struct {
+// benchBody is a request's JSON, made once: for each request only numbers of keys and the token are put in.
+type benchBody struct {
 	text   []byte
 	keys   []int // where the digits of each key begin
 	digits int
 	token  int // where it begins
 }
 
-// newBody notes the places in a text that holds the key number 0 of a kind, once or more, and perhaps the token zeroToken.
-func newBody(space keySpace, kind rune, text string) *body {
-	b := &body{text: []byte(text), digits: space.bytes - benchRunBytes - 1, token: strings.Index(text, `"`+zeroToken+`"`) + 1}
+// newBody notes the places in a text that holds the key number 0 of a kind, once or more, and perhaps zeroToken.
+func newBody(space keySpace, kind rune, text string) *benchBody {
+	b := &benchBody{
+		text: []byte(text), digits: space.bytes - benchRunBytes - 1,
+		token: strings.Index(text, `"`+zeroToken+`"`) + 1,
+	}
 	name := []byte(`"` + space.zero(kind) + `"`)
 	for from := 0; ; {
 		at := bytes.Index(b.text[from:], name)
@@ -66,7 +69,7 @@ func newBody(space keySpace, kind rune, text string) *body {
 }
 
 // setKey makes key i the one with that number.
-func (b *body) setKey(i int, number uint64) {
+func (b *benchBody) setKey(i int, number uint64) {
 	at := b.keys[i]
 	for d := at + b.digits - 1; d >= at; d-- {
 		b.text[d] = byte('0' + number%10)
@@ -74,7 +77,7 @@ func (b *body) setKey(i int, number uint64) {
 	}
 }
 
-func (b *body) setToken(token []byte) { copy(b.text[b.token:b.token+tokenBytes], token) }
+func (b *benchBody) setToken(token []byte) { copy(b.text[b.token:b.token+tokenBytes], token) }
 
 // workload is what all connections of a run have in common.
 type workload struct {
@@ -97,26 +100,27 @@ func newWorkload(o benchOptions) (*workload, error) {
 
 // claim is one claim of a key of that kind; extra are more members, with a comma before them.
 func (l *workload) claim(kind rune, extra string) string {
-	return fmt.Sprintf(`{"scope":%s,"key":"%s","ttlSeconds":%d%s}`, l.scope, l.space.zero(kind), l.options.ttlSeconds, extra)
+	return fmt.Sprintf(`{"scope":%s,"key":"%s","ttlSeconds":%d%s}`,
+		l.scope, l.space.zero(kind), l.options.ttlSeconds, extra)
 }
 
-func (l *workload) claimBody(kind rune, extra string) *body {
+func (l *workload) claimBody(kind rune, extra string) *benchBody {
 	return newBody(l.space, kind, l.claim(kind, extra))
 }
 
 // putBody completes a key; extra is as in claim.
-func (l *workload) putBody(kind rune, extra string) *body {
+func (l *workload) putBody(kind rune, extra string) *benchBody {
 	return newBody(l.space, kind, fmt.Sprintf(`{"scope":%s,"key":"%s","ttlSeconds":%d%s,"body":%s}`,
 		l.scope, l.space.zero(kind), l.options.ttlSeconds, extra, l.result))
 }
 
 const tokenMember = `,"token":"` + zeroToken + `"`
 
-func (l *workload) releaseBody(kind rune) *body {
+func (l *workload) releaseBody(kind rune) *benchBody {
 	return newBody(l.space, kind, fmt.Sprintf(`{"scope":%s,"key":"%s"%s}`, l.scope, l.space.zero(kind), tokenMember))
 }
 
-func (l *workload) batchBody() *body {
+func (l *workload) batchBody() *benchBody {
 	claims := strings.Repeat(","+l.claim(freshKey, ""), l.options.batchSize)[1:]
 	return newBody(l.space, freshKey, `{"records":[`+claims+`]}`)
 }

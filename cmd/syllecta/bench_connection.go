@@ -48,10 +48,10 @@ func (c *connection) hangUp() {
 	}
 }
 
-// connect makes sure that there is a wire to the leader.
-func (c *connection) connect(ctx context.Context) error {
+// connect makes sure that there is a wire to the leader, which the leader has not closed for being idle.
+func (c *connection) connect(ctx context.Context, now time.Time) error {
 	leader := c.leadership.leader.Load()
-	if c.wire != nil && c.at == leader {
+	if c.wire != nil && c.at == leader && now.Sub(c.wire.armed) < maxWireIdle {
 		return nil
 	}
 	c.hangUp()
@@ -66,7 +66,7 @@ func (c *connection) connect(ctx context.Context) error {
 // ask sends one request, to another node if it is redirected, and returns the reply.
 func (c *connection) ask(ctx context.Context, call benchCall, body []byte, now time.Time) (wireReply, error) {
 	for range maxRedirects + 1 {
-		if err := c.connect(ctx); err != nil {
+		if err := c.connect(ctx, now); err != nil {
 			return wireReply{}, err
 		}
 		r, err := c.wire.do(call, body, now)

@@ -77,8 +77,8 @@ func (f *benchFake) serve(node int, w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case r.URL.Path == "/metrics":
 		n := f.scrapes.Add(1)
-		fmt.Fprintf(w, "# HELP x\nprocess_start_time_seconds 7\nprocess_cpu_seconds_total %d\nprocess_resident_memory_bytes %d\n",
-			n, 1000+node)
+		fmt.Fprintf(w, "# HELP x\nprocess_start_time_seconds 7\nprocess_cpu_seconds_total %d\n"+
+			"process_resident_memory_bytes %d\n", n, 1000+node)
 		return
 	case strings.HasPrefix(r.URL.Path, "/v1/admin/"):
 		f.serveAdmin(w, r)

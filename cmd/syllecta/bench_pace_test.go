@@ -41,7 +41,7 @@ func slowConnection(t *testing.T, each time.Duration) *connection {
 	at := newEndpoint(&url.URL{Scheme: "http", Host: "node"})
 	d := dialling{leadership: &leadership{members: []*endpoint{at}}, timeout: time.Minute}
 	d.leadership.leader.Store(at)
-	w := &wire{conn: here, in: bufio.NewReaderSize(here, wireBufferBytes), timeout: time.Minute}
+	w := &wire{conn: here, in: bufio.NewReaderSize(here, wireBufferBytes), timeout: time.Minute, armed: time.Now()}
 	return &connection{dialling: d, script: l.script(0), wire: w, at: at}
 }
 

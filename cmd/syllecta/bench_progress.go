@@ -8,7 +8,7 @@ import (
 // loadMeterFrame is the pace of a line on a terminal that is written over.
 const loadMeterFrame = 500 * time.Millisecond
 
-// loadMeter shows on standard error how a load goes: one line that changes on a terminal, a line now and then elsewhere.
+// loadMeter shows on standard error how a load goes: on a terminal one line that changes, elsewhere a line at times.
 type loadMeter struct {
 	t        *terminal
 	name     string
@@ -20,7 +20,8 @@ type loadMeter struct {
 }
 
 // startLoadMeter starts a meter. Its owner must finish it.
-func (t *terminal) startLoadMeter(name string, total time.Duration, progress func() (answered, failed int64)) *loadMeter {
+func (t *terminal) startLoadMeter(name string, total time.Duration, progress func() (answered, failed int64),
+) *loadMeter {
 	m := &loadMeter{
 		t: t, name: name, total: total, progress: progress, start: time.Now(),
 		stop: make(chan struct{}), done: make(chan struct{}),

@@ -40,6 +40,7 @@ type benchResult struct {
 	LatencyMs           benchLatency            `json:"latencyMs"`
 	LatencyMsByCall     map[string]benchLatency `json:"latencyMsByCall"` // claim, put, release, batch
 
+	// CPU time is divided by all requests, the failed ones included.
 	GeneratorCPUMicrosPerRequest float64 `json:"generatorCpuMicrosPerRequest"`
 	ServerCPUMicrosPerRequest    float64 `json:"serverCpuMicrosPerRequest"` // of all serverNodes together
 	ServerNodes                  int     `json:"serverNodes"`               // whose metrics could be read
@@ -164,7 +165,8 @@ func (r *benchResult) notes() string {
 			r.ServerCPUMicrosPerRequest, r.ServerNodes, r.asked, r.GeneratorCPUMicrosPerRequest)
 		fmt.Fprintf(&b, "memory    %s in the largest node\n", byteText(r.ServerMaxRSSBytes))
 	} else {
-		fmt.Fprintf(&b, "CPU       %.1f µs per request in this program; no node shows its own\n", r.GeneratorCPUMicrosPerRequest)
+		fmt.Fprintf(&b, "CPU       %.1f µs per request in this program; no node shows its own\n",
+			r.GeneratorCPUMicrosPerRequest)
 	}
 	changes := "all the time"
 	if r.LeaderChanges > 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -74,7 +75,7 @@ func (r *benchRun) phase(ctx context.Context, name string, d time.Duration) (*me
 	connected.Add(len(r.connections))
 	for i, c := range r.connections {
 		done.Go(func() {
-			_ = c.connect(ctx) // it is tried again, and an error then counted
+			_ = c.connect(ctx, time.Now()) // it is tried again, and an error then counted
 			connected.Done()
 			<-start
 			c.work(ctx, p, counts.of(i))
@@ -110,14 +111,14 @@ func (r *benchRun) prepare(ctx context.Context) error {
 	if !l.options.keepsKeys() {
 		return nil
 	}
-	put := func() *body { return l.putBody(keptKey, "") }
+	put := func() *benchBody { return l.putBody(keptKey, "") }
 	if err := r.each(ctx, l.options.keys, callPut, put); err != nil {
 		return fmt.Errorf("preparing completed keys: %w", err)
 	}
 	if l.options.scenario != scenarioMixed {
 		return nil
 	}
-	claim := func() *body { return l.claimBody(heldKey, l.options.heldMembers()) }
+	claim := func() *benchBody { return l.claimBody(heldKey, l.options.heldMembers()) }
 	if err := r.each(ctx, heldKeys, callClaim, claim); err != nil {
 		return fmt.Errorf("preparing held keys: %w", err)
 	}
@@ -125,7 +126,7 @@ func (r *benchRun) prepare(ctx context.Context) error {
 }
 
 // each makes a call for every key up to a number, on all connections.
-func (r *benchRun) each(ctx context.Context, keys int, call benchCall, newBody func() *body) error {
+func (r *benchRun) each(ctx context.Context, keys int, call benchCall, newBody func() *benchBody) error {
 	var next, stored atomic.Int64
 	show := r.t.startLoadMeter("preparing", 0, func() (int64, int64) { return stored.Load(), 0 })
 	defer show.finish()
@@ -160,7 +161,7 @@ func (c *connection) insist(ctx context.Context, call benchCall, body []byte) er
 		switch {
 		case err != nil:
 			kind = kindOfError(err)
-		case r.status != 200:
+		case r.status != http.StatusOK:
 			kind = kindOfRefusal(r)
 			err = fmt.Errorf("status %d, %s", r.status, shorten(string(r.body)))
 		case outcomeOf(call, r.body) == outcomeFailed:

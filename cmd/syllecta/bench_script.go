@@ -84,11 +84,11 @@ func (c *counter) take() uint64 {
 // mixture claims keys: of 100, upToFresh are new, those from there to upToKept completed, the others held.
 type mixture struct {
 	rng       *rand.Rand
-	fresh     *body
+	fresh     *benchBody
 	numbers   counter
-	kept      *body
+	kept      *benchBody
 	keptKeys  int
-	held      *body
+	held      *benchBody
 	upToFresh int
 	upToKept  int
 }
@@ -111,7 +111,7 @@ func (m *mixture) answered(benchOutcome, []byte) {}
 
 // twoStep claims a key and, if it gets the lock, goes on with it.
 type twoStep struct {
-	first, then *body
+	first, then *benchBody
 	thenCall    benchCall
 	number      func() uint64
 	current     uint64
@@ -144,7 +144,7 @@ func (s *twoStep) answered(o benchOutcome, answer []byte) {
 
 // batches claims many new keys at a time.
 type batches struct {
-	body    *body
+	body    *benchBody
 	numbers counter
 }
 

@@ -38,7 +38,8 @@ func TestBatchesAreCountedByTheClaim(t *testing.T) {
 	counts.countBatch([]byte(`{"results":[{"cached":false,"locked":true,"token":"x"},{"cached":true,"record":{}},` +
 		`{"cached":false,"locked":false},{"cached":false,"locked":true},` +
 		`{"status":429,"code":"usage_limit_exceeded"},{"code":"usage_limit_exceeded","status":429}]}`))
-	if o := counts.outcomes; counts.operations() != 4 || o[outcomeLocked] != 2 || o[outcomeCached] != 1 || o[outcomeInProgress] != 1 {
+	o := counts.outcomes
+	if counts.operations() != 4 || o[outcomeLocked] != 2 || o[outcomeCached] != 1 || o[outcomeInProgress] != 1 {
 		t.Errorf("got %v", o)
 	}
 	if want := map[string]int64{"usage_limit_exceeded": 2}; !maps.Equal(counts.errors, want) {
@@ -80,13 +81,16 @@ func TestErrorKindsAreBounded(t *testing.T) {
 
 func TestServerUsage(t *testing.T) {
 	t.Parallel()
-	const page = "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 12.5\ngo_gc_duration_seconds{quantile=\"1\"} 3\n" +
+	const page = "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 12.5\n" +
+		"go_gc_duration_seconds{quantile=\"1\"} 3\n" +
 		"process_resident_memory_bytes 7.1e+07\nprocess_start_time_seconds 1.7e+09\n"
 	u, err := parseUsage(strings.NewReader(page))
 	if want := (processUsage{started: 1.7e9, cpuSeconds: 12.5, rssBytes: 7.1e7}); err != nil || u != want {
 		t.Errorf("got %+v, %v", u, err)
 	}
-	for _, bad := range []string{"", strings.Replace(page, "12.5", "much", 1), strings.Replace(page, "process_start", "x", 1)} {
+	for _, bad := range []string{
+		"", strings.Replace(page, "12.5", "much", 1), strings.Replace(page, "process_start", "x", 1),
+	} {
 		if _, err := parseUsage(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
@@ -94,7 +98,8 @@ func TestServerUsage(t *testing.T) {
 	a, b, restarted, gone, late := new(endpoint), new(endpoint), new(endpoint), new(endpoint), new(endpoint)
 	before := serverUsage{a: {1, 10, 100}, b: {2, 5, 50}, restarted: {3, 90, 900}, gone: {4, 1, 1}}
 	after := serverUsage{a: {1, 11, 90}, b: {2, 5.5, 60}, restarted: {9, 1, 900}, late: {5, 70, 700}}
-	if got, want := before.until(after), (serverCost{nodes: 2, cpu: 1500 * time.Millisecond, maxRSSBytes: 100}); got != want {
+	want := serverCost{nodes: 2, cpu: 1500 * time.Millisecond, maxRSSBytes: 100}
+	if got := before.until(after); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

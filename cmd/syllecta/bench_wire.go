@@ -19,6 +19,8 @@ const (
 	// wireRearm is how much older than needed a connection's deadline may be: setting it costs as much as a tenth of a
 	// request.
 	wireRearm = time.Second
+	// maxWireIdle is how long after its last use a connection is used again.
+	maxWireIdle = 30 * time.Second
 	// maxWireHeaderLines bounds what a reply may begin with.
 	maxWireHeaderLines = 100
 )
@@ -64,9 +66,13 @@ func dialWire(ctx context.Context, to *endpoint, roots *tls.Config, key string, 
 	if err != nil {
 		return nil, err
 	}
-	return &wire{
+	w := &wire{
 		conn: conn, in: bufio.NewReaderSize(conn, wireBufferBytes), host: to.url.Host, key: key, timeout: timeout,
-	}, nil
+	}
+	if err := w.arm(time.Now()); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return w, nil
 }
 
 // head is everything before the body of a request.
@@ -82,16 +88,21 @@ func (w *wire) head(call benchCall, length int) []byte {
 // do sends a request and reads the reply. After an error the wire is of no use any more.
 func (w *wire) do(call benchCall, body []byte, now time.Time) (wireReply, error) {
 	if now.Sub(w.armed) >= wireRearm {
-		if err := w.conn.SetDeadline(now.Add(w.timeout + wireRearm)); err != nil {
+		if err := w.arm(now); err != nil {
 			return wireReply{}, err
 		}
-		w.armed = now
 	}
 	w.request = append(append(w.request[:0], w.head(call, len(body))...), body...)
 	if _, err := w.conn.Write(w.request); err != nil {
 		return wireReply{}, err
 	}
 	return w.read()
+}
+
+// arm sets the deadline of requests that are sent soon.
+func (w *wire) arm(now time.Time) error {
+	w.armed = now
+	return w.conn.SetDeadline(now.Add(w.timeout + wireRearm))
 }
 
 func (w *wire) read() (r wireReply, err error) {

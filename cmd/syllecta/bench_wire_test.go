@@ -26,10 +26,14 @@ func TestWireReadsReplies(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("x", 3*wireBufferBytes)
 	for answer, want := range map[string]wireReply{
-		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}":                                     {status: 200, body: []byte("{}")},
-		"HTTP/1.1 204 \r\ncontent-length:0\r\nCONNECTION: Close\r\n\r\n":                     {status: 204, closing: true},
-		"HTTP/1.1 307 Go\r\nLocation: http://h/x?t=1\r\nContent-Length: 1\r\n\r\n!":          {status: 307, location: "http://h/x?t=1", body: []byte("!")},
-		"HTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 49152\r\nY: Location: z\r\n\r\n" + large: {status: 200, body: []byte(large)},
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}":                 {status: 200, body: []byte("{}")},
+		"HTTP/1.1 204 \r\ncontent-length:0\r\nCONNECTION: Close\r\n\r\n": {status: 204, closing: true},
+		"HTTP/1.1 307 Go\r\nLocation: http://h/x?t=1\r\nContent-Length: 1\r\n\r\n!": {
+			status: 307, location: "http://h/x?t=1", body: []byte("!"),
+		},
+		"HTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 49152\r\nY: Location: z\r\n\r\n" + large: {
+			status: 200, body: []byte(large),
+		},
 	} {
 		r, err := scriptedWire(t, answer).do(callClaim, []byte("{}"), time.Now())
 		if err != nil || r.status != want.status || r.location != want.location || r.closing != want.closing ||
@@ -70,8 +74,8 @@ func TestWireRequest(t *testing.T) {
 	t.Cleanup(func() { here.Close() })
 	w := &wire{conn: here, in: bufio.NewReader(here), host: "node:1", key: "secret", timeout: time.Minute}
 	for _, body := range []string{`{"a":1}`, `{"a":10}`} {
-		want := "PUT /v1/record HTTP/1.1\r\nHost: node:1\r\nAuthorization: Bearer secret\r\nContent-Type: application/json\r\n" +
-			"Content-Length: " + string(rune('0'+len(body))) + "\r\n\r\n" + body
+		want := "PUT /v1/record HTTP/1.1\r\nHost: node:1\r\nAuthorization: Bearer secret\r\n" +
+			"Content-Type: application/json\r\nContent-Length: " + string(rune('0'+len(body))) + "\r\n\r\n" + body
 		got := make([]byte, len(want))
 		go func() {
 			if _, err := io.ReadFull(there, got); err != nil {

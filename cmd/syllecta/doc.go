@@ -1,5 +1,5 @@
 // Command syllecta is the whole product in one binary: the production node (server), a throw-away cluster on this
-// machine (dev), and the verbs that administer tenants and API keys over HTTP.
+// machine (dev), a load generator (bench), and the verbs that administer tenants and API keys over HTTP.
 //
 // Each verb has a file of its own. Data goes to stdout, messages and logs to stderr; with --json stdout carries JSON
 // only. What a failure means is told by the exit code, see [exitCode].
