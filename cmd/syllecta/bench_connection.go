@@ -98,7 +98,7 @@ func (c *connection) work(ctx context.Context, p pace, t *tally) {
 			continue
 		}
 		t.fail(kind)
-		c.recover(ctx, kind)
+		c.rest(ctx, kind)
 		now = time.Now()
 	}
 }
@@ -126,8 +126,8 @@ func (c *connection) take(call benchCall, r wireReply, err error, latency time.D
 	return kind
 }
 
-// recover waits a little after an error, and looks for the leader if it is likely to be another one.
-func (c *connection) recover(ctx context.Context, kind string) {
+// rest waits a little after an error, and looks for the leader if it is likely to be another one.
+func (c *connection) rest(ctx context.Context, kind string) {
 	pause(ctx, errorRest)
 	switch kind {
 	case kindConnection, kindTimeout, codeNoLeader:

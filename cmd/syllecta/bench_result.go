@@ -32,7 +32,9 @@ type benchResult struct {
 	Operations      int64   `json:"operations"`      // claims that were answered
 	Unsent          int64   `json:"unsent"`          // requests that were due and never sent
 
-	Errors   map[string]int64 `json:"errors"` // by kind: the code of a problem, http_STATUS, connection, timeout, …
+	// Errors counts requests, and claims of batches that were refused, by kind: the code of a problem, http_STATUS for
+	// what is none, connection, timeout, malformed, unknown_leader or redirect_loop.
+	Errors   map[string]int64 `json:"errors"`
 	Outcomes benchOutcomeSums `json:"outcomes"`
 
 	RequestsPerSecond   float64                 `json:"requestsPerSecond"`

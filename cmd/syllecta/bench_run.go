@@ -47,6 +47,9 @@ func (r *benchRun) measure(ctx context.Context) (*benchResult, error) {
 			return nil, err
 		}
 	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("before the measurement: %w", context.Cause(ctx))
+	}
 	changes := r.leadership.changes.Load()
 	before, own := r.servers.usage(ctx), ownCPU()
 	m, err := r.phase(ctx, "measuring", o.duration)
@@ -173,7 +176,7 @@ func (c *connection) insist(ctx context.Context, call benchCall, body []byte) er
 		if attempt == maxPrepareAttempts || slices.Contains(lasting, kind) || ctx.Err() != nil {
 			return unreachable("%s answers: %w", c.at, err)
 		}
-		c.recover(ctx, kind)
+		c.rest(ctx, kind)
 	}
 }
 
