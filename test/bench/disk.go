@@ -18,6 +18,10 @@ func refuseMemory(dir string) error {
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		return fmt.Errorf("-dir %s: %w", dir, err)
 	}
+	return refuseKind(dir, fs)
+}
+
+func refuseKind(dir string, fs syscall.Statfs_t) error {
 	if name, memory := memoryFilesystems[int64(fs.Type)]; memory {
 		return fmt.Errorf("-dir: %s is in memory (%s): name a directory on a real disk", dir, name)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 )
 
 // workersPerClient is how many workers share a connection of a client that multiplexes. One for all of them would be
@@ -105,7 +106,7 @@ func (c etcdCluster) leader(ctx context.Context) (string, error) {
 func leadsEtcd(ctx context.Context, endpoint string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
-	client, err := clientv3.New(clientv3.Config{Context: ctx, Endpoints: []string{endpoint}})
+	client, err := clientv3.New(clientv3.Config{Context: ctx, Endpoints: []string{endpoint}, Logger: zap.NewNop()})
 	if err != nil {
 		return false, err
 	}
@@ -132,7 +133,9 @@ func (c etcdCluster) dial(ctx context.Context, workers int) ([]claim, func(), er
 		}
 	}
 	for range clients(workers) {
-		client, err := clientv3.New(clientv3.Config{Endpoints: []string{leader}, DialTimeout: dialPatience})
+		client, err := clientv3.New(clientv3.Config{
+			Endpoints: []string{leader}, DialTimeout: dialPatience, Logger: zap.NewNop(), // errors are ours to tell
+		})
 		if err != nil {
 			hangUp()
 			return nil, nil, err

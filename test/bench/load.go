@@ -58,26 +58,29 @@ func closedLoop(ctx context.Context, claims []claim, t task, m *meter) (measurem
 	defer cancel()
 	group, running := errgroup.WithContext(deadline)
 	latencies := make([][]time.Duration, len(claims))
+	run := newRunName()
 	for i, claim := range claims {
 		group.Go(func() (err error) {
-			latencies[i], err = work(running, claim, opens, closes)
+			latencies[i], err = work(running, claim, newKeys(run, i, len(claims)), opens, closes)
 			return err
 		})
 	}
 	from, fromErr := m.readAt(running, opens)
 	to, toErr := m.readAt(running, closes)
-	if err := errors.Join(group.Wait(), fromErr, toErr); err != nil {
+	if err := group.Wait(); err != nil {
+		return measurement{}, err // the readings have failed of it
+	}
+	if err := errors.Join(fromErr, toErr); err != nil {
 		return measurement{}, err
 	}
 	return newMeasurement(latencies, t.duration, to.since(from))
 }
 
 // work is one worker. It returns the latencies of the claims that ended within the measured time.
-func work(ctx context.Context, claim claim, opens, closes time.Time) ([]time.Duration, error) {
+func work(ctx context.Context, claim claim, keys *keys, opens, closes time.Time) ([]time.Duration, error) {
 	var latencies []time.Duration
-	keys := newKeys()
 	for began := time.Now(); began.Before(closes); {
-		if err := claim(ctx, keys.next()); err != nil {
+		if err := claim(ctx, keys.take()); err != nil {
 			return nil, err
 		}
 		ended := time.Now()

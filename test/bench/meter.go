@@ -19,12 +19,13 @@ func newMeter(servers []int, generator ...int) *meter {
 
 // reading is CPU time used until a moment.
 type reading struct {
-	at                          time.Time
-	servers, generator, machine time.Duration
+	at                                  time.Time
+	servers, generator, kernel, machine time.Duration
 }
 
-// usage is CPU used over a span of time, in cores: seconds per second.
-type usage struct{ servers, generator, others float64 }
+// usage is CPU used over a span of time, in cores: seconds per second. The kernel's is that of its threads, most of
+// which write what the servers want written; others are all other processes.
+type usage struct{ servers, generator, kernel, others float64 }
 
 func (m *meter) read() (reading, error) {
 	r := reading{at: time.Now()}
@@ -34,6 +35,9 @@ func (m *meter) read() (reading, error) {
 	}
 	for _, pid := range all.trees(m.servers) {
 		r.servers += all[pid].own + all[pid].reaped
+	}
+	for _, pid := range all.trees([]int{kernelThreads}) {
+		r.kernel += all[pid].own
 	}
 	for _, pid := range m.generator {
 		p, found := all[pid]
@@ -63,7 +67,9 @@ func (r reading) since(before reading) usage {
 	seconds := r.at.Sub(before.at).Seconds()
 	cores := func(d time.Duration) float64 { return d.Seconds() / seconds }
 	servers, generator := r.servers-before.servers, r.generator-before.generator
+	// Threads of the kernel come and go.
+	kernel := max(0, r.kernel-before.kernel)
 	// The kernel counts processes exactly and the machine by ticks: the rest may come out a little below nothing.
-	others := max(0, r.machine-before.machine-servers-generator)
-	return usage{servers: cores(servers), generator: cores(generator), others: cores(others)}
+	others := max(0, r.machine-before.machine-servers-generator-kernel)
+	return usage{cores(servers), cores(generator), cores(kernel), cores(others)}
 }

@@ -60,6 +60,9 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	o.duration, o.warmUp = time.Duration(seconds)*time.Second, time.Duration(warmUp)*time.Second
 	var err error
 	o.connections, err = parseNumbers(connections)
+	if o.baseline == "" && slices.Contains(strings.Split(only, ","), baselineName) {
+		err = errors.Join(err, errors.New("-only: there is no "+baselineName+" without -baseline"))
+	}
 	return o, errors.Join(
 		inRange("-rounds", o.rounds, 1, maxRounds),
 		inRange("-seconds", seconds, 1, maxSeconds),

@@ -36,20 +36,27 @@ type task struct {
 	duration    time.Duration
 }
 
-// Scenarios.
+// Scenarios. An operation is a claim and, in complete, also the call that stores its result.
 const (
 	claimWork    = "claim"    // a new key each time
 	replayWork   = "replay"   // keys whose result is stored
 	completeWork = "complete" // a claim, and storing its result
-	batchWork    = "batch"    // claims by the hundred; counted are claims
+	batchWork    = "batch"    // claims by the hundred
 )
 
 var scenarios = []string{claimWork, replayWork, completeWork, batchWork}
 
-// tasks combines a scenario with all numbers of connections.
+// maxBatchConnections is how many batches may be in flight. A node queues 8192 claims and refuses more as busy, which
+// would measure refusals.
+const maxBatchConnections = 64
+
+// tasks combines a scenario with the numbers of connections.
 func tasks(o options, scenario string) []task {
 	var all []task
 	for _, n := range o.connections {
+		if scenario == batchWork && n > maxBatchConnections {
+			continue
+		}
 		all = append(all, task{Scenario: scenario, Connections: n, warmUp: o.warmUp, duration: o.duration})
 	}
 	return all
@@ -65,10 +72,10 @@ const (
 
 // newPeers returns the peers to measure.
 func newPeers(o options) []peer {
-	ours := &syllecta{label: ourName, binary: o.syllecta}
+	ours := &syllecta{label: ourName, given: o.syllecta != "", binary: o.syllecta}
 	all := []peer{ours}
 	if o.baseline != "" {
-		all = append(all, &syllecta{label: baselineName, binary: o.baseline, generator: ours})
+		all = append(all, &syllecta{label: baselineName, given: true, binary: o.baseline, generator: ours})
 	}
 	all = append(all, &etcd{}, &nats{}, &postgres{maxConnections: o.mostConnections()}, &redis{}, &redis{replicas: 2})
 	var wanted []peer

@@ -15,6 +15,9 @@ import (
 // clockTick is the unit of CPU times in /proc on Linux, whatever the kernel's own.
 const clockTick = 10 * time.Millisecond
 
+// kernelThreads is the process whose children are the kernel's threads.
+const kernelThreads = 2
+
 // errGone says that a process is not there any more.
 var errGone = errors.New("a process is gone")
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -172,7 +171,7 @@ func awaitServing(ctx context.Context, servers []*server, ask func(context.Conte
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("it does not serve: %w", err), ctx.Err())
+			return fmt.Errorf("it does not serve within %s: %w", startPatience, err)
 		case <-time.After(pollInterval):
 		}
 	}

@@ -15,7 +15,8 @@ type measurement struct {
 	P99Ms               float64 `json:"p99Ms"`
 	ServerCPUMicros     float64 `json:"serverCpuMicrosPerOperation"` // all server processes together
 	GeneratorCPUMicros  float64 `json:"generatorCpuMicrosPerOperation"`
-	OthersPercent       float64 `json:"othersPercentOfCore"` // what other processes and the kernel used meanwhile
+	KernelPercent       float64 `json:"kernelPercentOfCore"` // what the kernel's own threads used meanwhile
+	OthersPercent       float64 `json:"othersPercentOfCore"` // what all other processes used meanwhile
 }
 
 // newMeasurement sums up the latencies of all workers.
@@ -39,6 +40,7 @@ func newMeasurement(latencies [][]time.Duration, elapsed time.Duration, used usa
 func (m *measurement) charge(used usage) {
 	m.ServerCPUMicros = used.servers * 1e6 / m.OperationsPerSecond
 	m.GeneratorCPUMicros = used.generator * 1e6 / m.OperationsPerSecond
+	m.KernelPercent = used.kernel * 100
 	m.OthersPercent = used.others * 100
 }
 

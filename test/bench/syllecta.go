@@ -19,6 +19,7 @@ const repository = "../.."
 // syllecta is three nodes of our own binary with their default settings.
 type syllecta struct {
 	label     string
+	given     bool      // there is a binary already
 	binary    string    // empty until built
 	generator *syllecta // whose `bench` makes the load; nil is its own
 }
@@ -47,14 +48,21 @@ func (s *syllecta) prepare(ctx context.Context, dir string) (string, error) {
 	if err := s.build(ctx, dir); err != nil {
 		return "", err
 	}
-	return versionOf(ctx, s.binary, "version")
+	version, err := versionOf(ctx, s.binary, "version")
+	if err != nil || !s.given {
+		return version, err
+	}
+	return version + ", " + s.binary, nil
 }
 
 // build builds the binary unless there is one.
 func (s *syllecta) build(ctx context.Context, dir string) (err error) {
-	if s.binary != "" {
+	if s.given {
 		s.binary, err = filepath.Abs(s.binary)
 		return err
+	}
+	if s.binary != "" {
+		return nil
 	}
 	path := filepath.Join(dir, "syllecta")
 	if err := goBuild(ctx, repository, "./cmd/syllecta", path); err != nil {
@@ -97,14 +105,18 @@ func (s *syllecta) start(ctx context.Context, dir string) (system, error) {
 			"--admin-token-file=" + token,
 		}})
 	}
+	var urls []string
+	for _, address := range api {
+		urls = append(urls, "http://"+address)
+	}
 	servers, err := startServers(plans)
 	if err != nil {
 		return nil, err
 	}
-	running := &ourCluster{servers: servers, binary: s.generatorBinary(), url: "http://" + api[0]}
-	err = awaitServing(ctx, servers, func(ctx context.Context) error { return allReady(ctx, api) })
+	running := &ourCluster{servers: servers, binary: s.generatorBinary(), urls: urls}
+	err = awaitServing(ctx, servers, func(ctx context.Context) error { return allReady(ctx, urls) })
 	if err == nil {
-		running.apiKey, err = s.createKey(ctx, running.url, token)
+		running.apiKey, err = s.createKey(ctx, urls[0], token)
 	}
 	if err != nil {
 		stopAll(servers)
@@ -114,9 +126,9 @@ func (s *syllecta) start(ctx context.Context, dir string) (system, error) {
 }
 
 // allReady is nil when every node says that it is ready to serve.
-func allReady(ctx context.Context, addresses []string) error {
-	for _, address := range addresses {
-		if err := ready(ctx, "http://"+address+"/readyz"); err != nil {
+func allReady(ctx context.Context, urls []string) error {
+	for _, url := range urls {
+		if err := ready(ctx, url+"/readyz"); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -25,7 +27,7 @@ const (
 type ourCluster struct {
 	servers []*server
 	binary  string // of the generator
-	url     string
+	urls    []string
 	apiKey  string
 }
 
@@ -33,8 +35,8 @@ func (c *ourCluster) stop() { stopAll(c.servers) }
 
 // benchReport is what `syllecta bench --json` prints, as far as it matters here.
 type benchReport struct {
-	Requests            int64            `json:"requests"`
-	Operations          int64            `json:"operations"`
+	Requests            int64            `json:"requests"`   // without error
+	Operations          int64            `json:"operations"` // claims that were answered
 	OperationsPerSecond float64          `json:"operationsPerSecond"`
 	Errors              map[string]int64 `json:"errors"`
 	Outcomes            map[string]int64 `json:"outcomes"`
@@ -49,8 +51,9 @@ func (c *ourCluster) run(ctx context.Context, t task) (measurement, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.warmUp+t.duration+benchPatience)
 	defer cancel()
 	bench := exec.CommandContext(ctx, c.binary, "bench", t.Scenario,
-		"--server="+c.url, "--connections="+strconv.Itoa(t.Connections),
-		"--duration="+t.duration.String(), "--warm-up="+t.warmUp.String(), "--json")
+		"--server="+strings.Join(c.urls, ","), "--connections="+strconv.Itoa(t.Connections),
+		"--duration="+t.duration.String(), "--warm-up="+t.warmUp.String(),
+		"--key-bytes="+strconv.Itoa(keyBytes), "--ttl-seconds="+strconv.Itoa(claimTTLSeconds), "--json")
 	bench.Env = append(plainEnvironment(os.Environ()), "SYLLECTA_API_KEY="+c.apiKey)
 	bench.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	var said, complaint bytes.Buffer
@@ -60,8 +63,8 @@ func (c *ourCluster) run(ctx context.Context, t task) (measurement, error) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- bench.Wait() }() // ends with the process, which watch waits for
-	readings, watchErr := watch(newMeter(pids(c.servers), bench.Process.Pid), ended)
-	if err := watchErr; err != nil {
+	readings, err := watch(newMeter(pids(c.servers), bench.Process.Pid), ended)
+	if err != nil {
 		return measurement{}, fmt.Errorf("syllecta bench %s: %w: %s", t.Scenario, err, lastLine(complaint.Bytes()))
 	}
 	var report benchReport
@@ -112,11 +115,21 @@ func lastUsage(readings []reading, length time.Duration) (usage, error) {
 	return last.since(first), nil
 }
 
+// rightOutcomes are what claims and results may come to in each scenario: a new key is granted, a stored one replayed.
+var rightOutcomes = map[string][]string{
+	claimWork: {"locked"}, batchWork: {"locked"}, completeWork: {"locked", "stored"}, replayWork: {"cached"},
+}
+
 // measurement checks that every request was answered as it must be.
 func (r benchReport) measurement(scenario string, used usage) (measurement, error) {
 	for kind, count := range r.Errors {
 		if count > 0 {
-			return measurement{}, fmt.Errorf("%d of %d requests failed: %s", count, r.Requests, kind)
+			return measurement{}, fmt.Errorf("%d requests failed, and %d did not: %s", count, r.Requests, kind)
+		}
+	}
+	for outcome, count := range r.Outcomes {
+		if count > 0 && !slices.Contains(rightOutcomes[scenario], outcome) {
+			return measurement{}, fmt.Errorf("%d of %d claims: %s", count, r.Operations, outcome)
 		}
 	}
 	m := measurement{

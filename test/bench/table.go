@@ -62,53 +62,75 @@ func figureColumns(c *cell) table.Row {
 	return columns
 }
 
+// ratioHeads are the heads of the columns of ratioColumns.
+var ratioHeads = table.Row{"rate, ours ÷ theirs", "p50", "p99", "server CPU"}
+
+// ratioColumns compare us with another.
+func ratioColumns(ours, theirs *cell) table.Row {
+	var columns table.Row
+	for _, f := range []figure{rate, p50, p99, serverCPU} {
+		columns = append(columns, ratio(ours, theirs, f))
+	}
+	return columns
+}
+
 // printClaims compares the peers with us.
 func (r *results) printClaims(w io.Writer, all []*cell, connections int) {
 	t := newTable(w)
-	head := append(table.Row{"", "claims/s"}, figureHeads...)
-	t.AppendHeader(append(head, "claims/s, ours ÷ theirs", "p50", "p99", "CPU"))
+	t.AppendHeader(slices.Concat(table.Row{"", "claims/s"}, figureHeads, ratioHeads))
 	ours := find(all, ourName, claimWork, connections)
 	for _, p := range r.Peers {
 		c := find(all, p.Name, claimWork, connections)
-		row := append(table.Row{p.Name, r.rateText(p, c)}, figureColumns(c)...)
-		for _, f := range []figure{rate, p50, p99, serverCPU} {
-			row = append(row, ratio(ours, c, f))
-		}
-		t.AppendRow(row)
+		t.AppendRow(slices.Concat(table.Row{p.Name, rateText(p, c)}, figureColumns(c), ratioColumns(ours, c)))
 	}
 	t.RenderMarkdown()
 }
 
 // rateText is what a peer reached, or why it did not.
-func (r *results) rateText(p peerResult, c *cell) string {
+func rateText(p peerResult, c *cell) string {
 	switch {
 	case p.Skipped != "":
 		return "skipped: " + p.Skipped
 	case c == nil:
 		return "not run"
 	case len(c.good) == 0:
-		return "failed: " + c.errors[0]
+		return "failed, see below"
 	}
 	return c.text(rate)
 }
 
-// printOtherWork shows what has no like among the peers, against our own claims.
+// printOtherWork shows what has no like among the peers: beside our own claims, and our binaries beside each other.
 func (r *results) printOtherWork(w io.Writer, all []*cell) {
 	t := newTable(w)
-	head := append(table.Row{"", "work", "connections", "operations/s"}, figureHeads...)
-	t.AppendHeader(append(head, "operations/s ÷ its claims/s"))
-	for _, c := range all {
-		if c.scenario == claimWork {
-			continue
-		}
-		p := r.Peers[slices.IndexFunc(r.Peers, func(p peerResult) bool { return p.Name == c.peer })]
-		row := append(table.Row{c.peer, c.scenario, c.connections, r.rateText(p, c)}, figureColumns(c)...)
-		t.AppendRow(append(row, ratio(c, find(all, c.peer, claimWork, c.connections), rate)))
+	t.AppendHeader(slices.Concat(
+		table.Row{"", "operations/s", "÷ claims/s"}, figureHeads, ratioHeads))
+	for _, c := range otherWork(all) {
+		name := fmt.Sprintf("%s, %s, %d", c.peer, c.scenario, c.connections)
+		claims := find(all, c.peer, claimWork, c.connections)
+		ours := find(all, ourName, c.scenario, c.connections)
+		t.AppendRow(slices.Concat(table.Row{name, rateText(peerResult{}, c), ratio(c, claims, rate)},
+			figureColumns(c), ratioColumns(ours, c)))
 	}
 	if t.Length() > 0 {
-		fmt.Fprint(w, "\n### other work\n\n")
+		fmt.Fprint(w, "\n### other work, by connections\n\n")
 		t.RenderMarkdown()
 	}
+}
+
+// otherWork are the cells that are no claims, those of the same task together.
+func otherWork(all []*cell) []*cell {
+	var others []*cell
+	for _, c := range all {
+		if c.scenario == claimWork || find(others, c.peer, c.scenario, c.connections) != nil {
+			continue
+		}
+		for _, o := range all {
+			if o.scenario == c.scenario && o.connections == c.connections {
+				others = append(others, o)
+			}
+		}
+	}
+	return others
 }
 
 // printFailures tells of every run that failed.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -35,8 +36,8 @@ func (t *tour) prepare(ctx context.Context, all []peer) error {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			result.Skipped = err.Error()
-			fmt.Fprintf(t.progress, "skipping %s: %v\n", p.name(), err)
+			result.Skipped = oneLine(err)
+			fmt.Fprintf(t.progress, "skipping %s: %s\n", p.name(), result.Skipped)
 		} else {
 			result.Version = version
 			t.peers = append(t.peers, p)
@@ -110,7 +111,7 @@ func (t *tour) note(round int, p peer, task task, began time.Time, m measurement
 	}
 	said := ""
 	if err != nil {
-		run.Error = err.Error()
+		run.Error = oneLine(err)
 		said = "failed: " + run.Error
 	} else {
 		run.measurement = m
@@ -121,3 +122,6 @@ func (t *tour) note(round int, p peer, task task, began time.Time, m measurement
 	fmt.Fprintf(t.progress, "round %d of %d, %s, %s, %s: %s\n", round, t.rounds, p.name(), task.Scenario,
 		plural(task.Connections, "connection"), said)
 }
+
+// oneLine makes an error, which may hold the end of a log, fit into a table.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
