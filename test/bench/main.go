@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 )
@@ -37,15 +38,11 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := refuseMemory(o.dir); err != nil {
 		return err
 	}
-	base, err := os.MkdirTemp(o.dir, "syllecta-bench-")
+	base, err := temporaryDir(o.dir)
 	if err != nil {
 		return fmt.Errorf("-dir: %w", err)
 	}
 	defer os.RemoveAll(base)
-	// A server that must not run as root has to get through to its own directory.
-	if err := os.Chmod(base, 0o711); err != nil {
-		return err
-	}
 	t := &tour{options: o, base: base, progress: os.Stderr}
 	if t.results.Machine, err = newMachine(base); err != nil {
 		return err
@@ -62,4 +59,19 @@ func run(ctx context.Context, args []string) (err error) {
 		err = errors.Join(err, fmt.Errorf("%d runs failed", n))
 	}
 	return err
+}
+
+// temporaryDir makes a directory for everything, and returns its absolute path: servers have their own working
+// directories.
+func temporaryDir(parent string) (string, error) {
+	parent, err := filepath.Abs(parent)
+	if err != nil {
+		return "", err
+	}
+	base, err := os.MkdirTemp(parent, "syllecta-bench-")
+	if err != nil {
+		return "", err
+	}
+	// A server that must not run as root has to get through to its own directory.
+	return base, os.Chmod(base, 0o711)
 }

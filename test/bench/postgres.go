@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -140,10 +139,8 @@ func (p *postgres) initialise(ctx context.Context, dir, data string) error {
 		"-A", "scram-sha-256", "--no-locale", "--encoding=UTF8")
 	initdb.Dir = data
 	initdb.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: p.user.credential()}
-	if said, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, lastLine(said))
-	}
-	return nil
+	said, err := initdb.CombinedOutput()
+	return complaint("initdb", err, said)
 }
 
 func postgresURL(address string) string {

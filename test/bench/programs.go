@@ -15,17 +15,26 @@ import (
 func goBuild(ctx context.Context, where, command, output string) error {
 	build := exec.CommandContext(ctx, "go", "build", "-o", output, command)
 	build.Dir = where
-	if said, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w: %s", command, err, lastLine(said))
+	said, err := build.CombinedOutput()
+	return complaint("building "+command, err, said)
+}
+
+// complaint is the error of a program that was run, with the last line that it printed, if any.
+func complaint(what string, err error, said []byte) error {
+	if last := lastLine(said); err != nil && last != "" {
+		err = fmt.Errorf("%w: %s", err, last)
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("%s: %w", what, err)
+	}
+	return err
 }
 
 // versionOf returns the first line that a program prints of itself.
 func versionOf(ctx context.Context, program string, args ...string) (string, error) {
 	said, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", filepath.Base(program), err, lastLine(said))
+		return "", complaint(filepath.Base(program), err, said)
 	}
 	first, _, _ := strings.Cut(string(said), "\n")
 	return strings.TrimSpace(first), nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,23 @@ func TestFindProgram(t *testing.T) {
 	}
 	if got, err := findProgram(name); err == nil || !strings.Contains(err.Error(), name) {
 		t.Errorf("%s, %v; want an error with the name", got, err)
+	}
+}
+
+func TestComplaint(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("exit status 1")
+	for said, want := range map[string]string{
+		"":                        "it: exit status 1",
+		"\n":                      "it: exit status 1",
+		"first\nno such option\n": "it: exit status 1: no such option",
+	} {
+		if err := complaint("it", failed, []byte(said)); !errors.Is(err, failed) || err.Error() != want {
+			t.Errorf("%q: %v, want %s", said, err, want)
+		}
+	}
+	if err := complaint("it", nil, []byte("a warning")); err != nil {
+		t.Errorf("nothing failed: %v", err)
 	}
 }
 

@@ -184,11 +184,9 @@ func (s *syllecta) admin(ctx context.Context, url, token string, verb ...string)
 	command := exec.CommandContext(ctx, s.binary, args...)
 	command.Env = plainEnvironment(os.Environ())
 	said, err := command.Output()
+	var last []byte
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		err = fmt.Errorf("%w: %s", err, lastLine(exit.Stderr))
+		last = exit.Stderr
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", strings.Join(verb[:2], " "), err)
-	}
-	return said, nil
+	return said, complaint(strings.Join(verb[:2], " "), err, last)
 }

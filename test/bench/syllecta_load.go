@@ -56,8 +56,8 @@ func (c *ourCluster) run(ctx context.Context, t task) (measurement, error) {
 		"--key-bytes="+strconv.Itoa(keyBytes), "--ttl-seconds="+strconv.Itoa(claimTTLSeconds), "--json")
 	bench.Env = append(plainEnvironment(os.Environ()), "SYLLECTA_API_KEY="+c.apiKey)
 	bench.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	var said, complaint bytes.Buffer
-	bench.Stdout, bench.Stderr = &said, &complaint
+	var said, wrong bytes.Buffer
+	bench.Stdout, bench.Stderr = &said, &wrong
 	if err := bench.Start(); err != nil {
 		return measurement{}, err
 	}
@@ -65,7 +65,7 @@ func (c *ourCluster) run(ctx context.Context, t task) (measurement, error) {
 	go func() { ended <- bench.Wait() }() // ends with the process, which watch waits for
 	readings, err := watch(newMeter(pids(c.servers), bench.Process.Pid), ended)
 	if err != nil {
-		return measurement{}, fmt.Errorf("syllecta bench %s: %w: %s", t.Scenario, err, lastLine(complaint.Bytes()))
+		return measurement{}, complaint("syllecta bench "+t.Scenario, err, wrong.Bytes())
 	}
 	var report benchReport
 	if err := json.Unmarshal(said.Bytes(), &report); err != nil {
