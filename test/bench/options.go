@@ -18,6 +18,7 @@ const (
 	maxSeconds     = 120
 	maxWarmUp      = 60
 	maxConnections = 1024
+	maxQuiet       = 10_000
 )
 
 // options are what the flags say.
@@ -26,6 +27,7 @@ type options struct {
 	duration    time.Duration // measured time of each run
 	warmUp      time.Duration // the same load before it, which does not count
 	connections []int         // of each run, in the order in which they are measured
+	quiet       int           // percent of a core that others may use during a run; more repeats it; 0 for any
 	work        []string      // scenarios; peers know claim only
 	only        []string      // names of the peers to measure; empty for all
 	dir         string        // where the temporary directory is made
@@ -45,6 +47,8 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	flags.IntVar(&seconds, "seconds", 8, "measured `seconds` of each run")
 	flags.IntVar(&warmUp, "warm-up", 2, "`seconds` of load before each run")
 	flags.StringVar(&connections, "connections", "64,256,1", "`numbers` of concurrent claims")
+	flags.IntVar(&o.quiet, "quiet", 0,
+		"repeat a run during which others used more than this `percent` of a core; 0 takes it as it is")
 	flags.StringVar(&work, "work", strings.Join(scenarios, ","), "`scenarios` to run; all but claim are ours alone")
 	flags.StringVar(&only, "only", "", "`names` of the peers to measure, of "+strings.Join(peerNames, ",")+" (default all)")
 	flags.StringVar(&o.dir, "dir", os.TempDir(), "`directory`, on a real disk, for everybody's data")
@@ -67,6 +71,7 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 		inRange("-rounds", o.rounds, 1, maxRounds),
 		inRange("-seconds", seconds, 1, maxSeconds),
 		inRange("-warm-up", warmUp, 0, maxWarmUp),
+		inRange("-quiet", o.quiet, 0, maxQuiet),
 		err,
 		chosen("-work", work, scenarios, &o.work),
 		chosen("-only", only, peerNames, &o.only),

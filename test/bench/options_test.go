@@ -19,12 +19,12 @@ func TestOptions(t *testing.T) {
 		t.Errorf("defaults: %+v", o)
 	}
 	o, err = parseOptions(strings.Fields(
-		"-rounds 1 -seconds 4 -warm-up 0 -connections 1,32 -work claim,batch -only syllecta,nats -dir /d -json f"), io.Discard)
+		"-rounds 1 -seconds 4 -warm-up 0 -quiet 25 -connections 1,32 -work claim,batch -only syllecta,nats -dir /d -json f"), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := options{
-		rounds: 1, duration: 4 * time.Second, connections: []int{1, 32}, work: []string{claimWork, batchWork},
+		rounds: 1, duration: 4 * time.Second, quiet: 25, connections: []int{1, 32}, work: []string{claimWork, batchWork},
 		only: []string{ourName, "nats"}, dir: "/d", json: "f",
 	}
 	if !reflect.DeepEqual(o, want) {
@@ -43,6 +43,7 @@ func TestOptionsRefused(t *testing.T) {
 		"-seconds 0":           "-seconds",
 		"-seconds 121":         "-seconds",
 		"-warm-up -1":          "-warm-up",
+		"-quiet -1":            "-quiet",
 		"-connections 0":       "-connections",
 		"-connections 64,":     "-connections",
 		"-connections 64,1025": "-connections",

@@ -21,6 +21,7 @@ type fake struct {
 	diary   *[]string
 	onRun   func()
 	dataDir string
+	results []measurement // of the next runs
 }
 
 func (f *fake) name() string { return f.label }
@@ -44,6 +45,11 @@ func (f *fake) run(_ context.Context, t task) (measurement, error) {
 	f.note(fmt.Sprintf("run %d", t.Connections))
 	if f.onRun != nil {
 		f.onRun()
+	}
+	if len(f.results) > 0 {
+		m := f.results[0]
+		f.results = f.results[1:]
+		return m, f.fails
 	}
 	return measurement{OperationsPerSecond: 1}, f.fails
 }
@@ -116,6 +122,45 @@ func TestTourIsInterrupted(t *testing.T) {
 	}
 	if len(tour.results.Runs) != 0 {
 		t.Errorf("a run that was cut short counts: %+v", tour.results.Runs)
+	}
+}
+
+func TestDisturbedRunsAreRepeated(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		quiet  int
+		others []float64 // that each attempt meets
+		rate   float64   // of the attempt that counts: they are numbered from 1
+		left   int       // attempts that are not made
+	}{
+		"as it is":           {0, []float64{90, 10}, 1, 1},
+		"quiet at once":      {25, []float64{25, 10}, 1, 1},
+		"quiet later":        {25, []float64{90, 80, 5, 4}, 3, 1},
+		"never quiet":        {25, []float64{90, 70, 80, 85, 1}, 2, 1},
+		"the first was best": {25, []float64{60, 70, 80, 85}, 1, 0},
+	} {
+		var diary []string
+		f := &fake{label: "a", diary: &diary}
+		for i, others := range c.others {
+			f.results = append(f.results, measurement{OperationsPerSecond: float64(i + 1), OthersPercent: others})
+		}
+		tour := newTour(t, 1, 64)
+		tour.quiet = c.quiet
+		m, err := tour.measure(t.Context(), f, task{})
+		if err != nil || m.OperationsPerSecond != c.rate || len(f.results) != c.left {
+			t.Errorf("%s: %+v, %v, %d attempts left", name, m, err, len(f.results))
+		}
+	}
+}
+
+func TestFailedRunsAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	var diary []string
+	f := &fake{label: "a", diary: &diary, fails: errNotGranted, results: []measurement{{OthersPercent: 90}}}
+	tour := newTour(t, 1, 64)
+	tour.quiet = 25
+	if _, err := tour.measure(t.Context(), f, task{}); !errors.Is(err, errNotGranted) || len(diary) != 1 {
+		t.Errorf("%v after %q", err, diary)
 	}
 }
 
