@@ -108,18 +108,21 @@ const maxAttempts = 4
 
 // measure makes a run, again if others disturbed it. It returns the least disturbed: never the best.
 func (t *tour) measure(ctx context.Context, s system, job task) (measurement, error) {
-	quietest, err := s.run(ctx, job)
-	for attempt := 1; err == nil && t.quiet > 0 && quietest.OthersPercent > float64(t.quiet); attempt++ {
-		if attempt == maxAttempts {
-			break
-		}
-		fmt.Fprintf(t.progress, "others used %s %% of a core: once more\n", number(quietest.OthersPercent))
-		var m measurement
-		if m, err = s.run(ctx, job); m.OthersPercent < quietest.OthersPercent {
-			quietest = m
+	last, err := s.run(ctx, job)
+	quietest := last
+	for attempt := 1; err == nil && t.disturbed(last) && attempt < maxAttempts; attempt++ {
+		fmt.Fprintf(t.progress, "others used %s %% of a core: once more\n", number(last.OthersPercent))
+		last, err = s.run(ctx, job)
+		if last.OthersPercent < quietest.OthersPercent {
+			quietest = last
 		}
 	}
 	return quietest, err
+}
+
+// disturbed tells whether others used more than they may.
+func (t *tour) disturbed(m measurement) bool {
+	return t.quiet > 0 && m.OthersPercent > float64(t.quiet)
 }
 
 // note records a run and shows it.
