@@ -140,29 +140,28 @@ func benchRecord() Record {
 }
 
 // benchStore returns a store of benchRecords records that expire at once, and their keys.
-func benchStore(b *testing.B) (*recordStore, [][]byte) {
-	s := newRecordStore(maphash.MakeSeed())
-	keys := make([][]byte, benchRecords)
+func benchStore(b *testing.B) (*recordStore, []storeKey) {
+	s := newRecordStore(newHasher(maphash.MakeSeed()))
+	keys := make([]storeKey, benchRecords)
 	for i := range keys {
-		keys[i] = appendStoreKey(nil, benchID(i))
-		s.put(benchID(i), benchRecord(), keys[i], noon2026)
+		keys[i] = s.key(appendStoreKey(nil, benchID(i)))
+		s.put(keys[i], benchRecord(), noon2026)
 	}
 	return s, keys
 }
 
 func BenchmarkStorePut(b *testing.B) {
 	b.ReportAllocs()
-	rec, s := benchRecord(), newRecordStore(maphash.MakeSeed())
-	ids, keys := make([]RecordID, benchRecords), make([][]byte, benchRecords)
+	rec, s := benchRecord(), newRecordStore(newHasher(maphash.MakeSeed()))
+	keys := make([]storeKey, benchRecords)
 	for i := range keys {
-		ids[i] = benchID(i)
-		keys[i] = appendStoreKey(nil, ids[i])
+		keys[i] = s.key(appendStoreKey(nil, benchID(i)))
 	}
 	for i := 0; b.Loop(); i++ {
 		if i%benchRecords == 0 { // bounds the memory, growth included
-			s = newRecordStore(s.seed)
+			s = newRecordStore(s.hasher)
 		}
-		s.put(ids[i%benchRecords], rec, keys[i%benchRecords], noon2026)
+		s.put(keys[i%benchRecords], rec, noon2026)
 	}
 }
 
@@ -194,6 +193,8 @@ func BenchmarkStoreReap(b *testing.B) {
 func benchMachine(b *testing.B) *Machine {
 	j := newJournal(b)
 	j.m.records, _ = benchStore(b)
+	j.m.hasher = j.m.records.hasher
+	j.m.locks = newLockTable(j.m.hasher)
 	for i := 0; i < benchRecords/100; i += benchBatch {
 		mustApply(b, j.m, benchEntry(noon2026, benchRecords+i, benchClaim), Granted)
 	}

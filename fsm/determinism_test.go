@@ -60,7 +60,7 @@ func run(
 ) outcomeOf {
 	tb.Helper()
 	m := New(testConfig())
-	m.records.hashMask = hashMask
+	m.hasher.mask = hashMask
 	for i, limit := range []int64{0, 4} {
 		tenant := CreateTenant{PublicID: fmt.Sprint("ten_", i), Slug: fmt.Sprint(i), MonthlyClaims: limit}
 		if _, _, err := m.Apply(1, 1, encodeEntry(historyStartMs, tenant)); err != nil {
@@ -185,10 +185,10 @@ func TestDigestSeesDamage(t *testing.T) {
 	t.Parallel()
 	damage := map[string]func(m *Machine){
 		"fence":       func(m *Machine) { m.grants++ },
-		"lock":        func(m *Machine) { m.locks.remove(string(appendStoreKey(nil, recordID("lock")))) },
-		"lease":       func(m *Machine) { m.locks.get(appendStoreKey(nil, recordID("lock"))).leaseEndMs++ },
-		"record gone": func(m *Machine) { m.records.remove(appendStoreKey(nil, recordID("k"))) },
-		"expiry":      func(m *Machine) { m.records.get(appendStoreKey(nil, recordID("k")))[12]++ },
+		"lock":        func(m *Machine) { m.locks.remove(m.storeKey(recordID("lock"))) },
+		"lease":       func(m *Machine) { changeLock(m, recordID("lock"), func(l *lock) { l.leaseEndMs++ }) },
+		"record gone": func(m *Machine) { m.records.remove(m.storeKey(recordID("k"))) },
+		"expiry":      func(m *Machine) { m.records.get(m.storeKey(recordID("k")))[12]++ },
 	}
 	digestAfter := func(f func(m *Machine)) uint64 {
 		j := newJournal(t)
@@ -216,8 +216,8 @@ func TestDigestSeesDamage(t *testing.T) {
 func TestHashSeedIsUsed(t *testing.T) {
 	t.Parallel()
 	key := appendStoreKey(nil, recordID("k"))
-	a, b := newRecordStore(maphash.MakeSeed()), newRecordStore(maphash.MakeSeed())
-	if a.hash(key) == b.hash(key) {
+	a, b := newHasher(maphash.MakeSeed()), newHasher(maphash.MakeSeed())
+	if a.key(key).hash == b.key(key).hash {
 		t.Error("two seeds give the same hash")
 	}
 }

@@ -113,8 +113,9 @@ func TestReapIsBoundedAndInvisible(t *testing.T) {
 		}
 	}
 	j.advance(due)
-	if _, ok := j.m.ReapDueMs(); ok || len(j.m.records.chunks) != 0 {
-		t.Errorf("all removed, yet reaping is due (%v) or %d chunks are kept", ok, len(j.m.records.chunks))
+	if _, ok := j.m.ReapDueMs(); ok || j.m.records.chunkCount() != 0 || j.m.locks.pageCount() != 0 {
+		t.Errorf("all removed, yet reaping is due (%v), or %d chunks and %d pages are kept", ok,
+			j.m.records.chunkCount(), j.m.locks.pageCount())
 	}
 }
 

@@ -192,13 +192,14 @@ func dumpMembers(members []*Member) string {
 // out: whether it was removed already is no part of the state.
 func dumpRecords(m *Machine) string {
 	var lines []string
-	for key, e := range m.locks.byKey {
-		if l := m.held([]byte(key)); l != nil {
-			lines = append(lines, fmt.Sprintf("lock %q %+v view %+v", key, *e.lock, m.View(mustSplit(key))))
+	for _, l := range m.locks.all {
+		if held, ok := m.held(m.hasher.key(l.key)); ok {
+			view := m.View(mustSplit(string(l.key)))
+			lines = append(lines, fmt.Sprintf("lock %q %+v view %+v", l.key, held, view))
 		}
 	}
 	for _, key := range storedKeys(m) {
-		if rec, ok := m.completed([]byte(key)); ok {
+		if rec, ok := m.completed(m.hasher.key([]byte(key))); ok {
 			lines = append(lines, fmt.Sprintf("record %q %+v view %+v", key, rec, m.View(mustSplit(key))))
 		}
 	}
@@ -225,6 +226,20 @@ func storedKeys(m *Machine) []string {
 		}
 	}
 	return keys
+}
+
+// chunkCount is how many chunks hold records.
+func (s *recordStore) chunkCount() int { return len(s.chunks) - 1 - len(s.free) }
+
+// pageCount is how many pages hold locks.
+func (t *lockTable) pageCount() int { return max(0, len(t.pages.pages)-1) - len(t.pages.free) }
+
+// changeLock changes a lock behind the machine's back, all but its key.
+func changeLock(m *Machine, id RecordID, change func(l *lock)) {
+	ref := m.locks.find(m.storeKey(id))
+	l := m.locks.pages.read(ref).lock()
+	change(&l)
+	m.locks.pages.write(ref).set(&l)
 }
 
 func mustSplit(key string) RecordID {

@@ -52,7 +52,7 @@ func newTrial(hashMask uint64) *trial {
 			level:   1,
 		},
 	}
-	tr.m.records.hashMask = hashMask
+	tr.m.hasher.mask = hashMask
 	for i, limit := range []int64{0, 4} {
 		t := Tenant{
 			ID: TenantID(i + 1), PublicID: fmt.Sprint("ten_", i), Slug: fmt.Sprint(i), MonthlyClaims: limit,

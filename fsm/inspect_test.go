@@ -32,11 +32,11 @@ func summaryOf(m *Machine) Summary {
 			s.Members++
 		}
 	}
-	for id, c := range m.records.chunks {
+	for number, c := range m.records.chunks {
 		for offset := 0; offset < len(c.data); {
-			r := m.records.at(at(id, offset))
+			r := m.records.at(at(uint32(number), offset))
 			offset += len(r)
-			if found := m.records.get(r.appendStoreKey(nil)); bytes.Equal(found, r) {
+			if found := m.records.get(m.hasher.key(r.appendStoreKey(nil))); bytes.Equal(found, r) {
 				s.Records++
 				s.RecordBytes += int64(len(r))
 			}

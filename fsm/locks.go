@@ -1,13 +1,13 @@
 package fsm
 
-// lock is a held or lapsed lock. It never changes once it is in the table: a change replaces it, so that a snapshot
-// may read it beside Apply.
+// lock is a held or lapsed lock. One that was read from the table aliases it: its bytes are good until the table is
+// changed.
 type lock struct {
-	key         string // as made by appendStoreKey
+	key         []byte // as made by appendStoreKey
 	token       Token
 	fence       uint64
-	owner       string
-	fingerprint string
+	owner       []byte
+	fingerprint []byte
 	leaseMs     int64 // length the holder asked for; NeverMs for a lock that is never taken over
 	leaseEndMs  int64 // NeverMs likewise
 	createdAtMs int64
@@ -38,59 +38,79 @@ func (l *lock) remainingMs(nowMs int64) int64 {
 	return l.leaseEndMs - nowMs
 }
 
-// lockTable holds the locks: few, short-lived, changing.
+// lockTable holds the locks: changing all the time, few where callers complete what they claim, millions where they do
+// not. They lie encoded in pages, and are linked into the bucket in which they expire by numbers, so that the garbage
+// collector has nothing to follow and a snapshot captures them by the page.
 type lockTable struct {
-	byKey   map[string]*lockEntry
+	*hasher
+	pages   lockPages
+	index   index // of positions whose number is a lockRef
 	buckets expiryBuckets[*lockBucket]
 	forever lockBucket // locks that never expire
 }
 
-// lockEntry links a lock into its bucket, so that removing it costs the same wherever it stands.
-type lockEntry struct {
-	lock       *lock
-	bucket     *lockBucket
-	prev, next *lockEntry
-}
-
 // lockBucket is a list in order of insertion.
-type lockBucket struct{ head, tail *lockEntry }
+type lockBucket struct{ head, tail lockRef }
 
-func newLockTable() *lockTable { return &lockTable{byKey: make(map[string]*lockEntry)} }
+func newLockTable(h *hasher) *lockTable { return &lockTable{hasher: h} }
 
-// get returns the lock on a key, or nil. The lock may be expired.
-func (t *lockTable) get(key []byte) *lock {
-	if e := t.byKey[string(key)]; e != nil {
-		return e.lock
+func (t *lockTable) len() int { return t.index.count }
+
+// get returns the lock on a key, if there is one. The lock may be expired.
+func (t *lockTable) get(key storeKey) (lock, bool) {
+	ref := t.find(key)
+	if ref == 0 {
+		return lock{}, false
 	}
-	return nil
+	return t.pages.read(ref).lock(), true
 }
 
-// put sets the lock on l.key.
-func (t *lockTable) put(l *lock, nowMs int64) {
-	e := t.byKey[l.key]
-	if e == nil {
-		e = &lockEntry{}
-		t.byKey[l.key] = e
-	} else {
-		e.unlink()
-	}
-	e.lock = l
-	t.bucketFor(l, nowMs).append(e)
+// find returns where the lock on a key is, or 0.
+func (t *lockTable) find(key storeKey) lockRef {
+	p, _ := t.index.find(key.hash, func(p position) bool {
+		return string(t.pages.read(lockRef(p.number())).key()) == string(key.bytes)
+	})
+	return lockRef(p.number())
 }
 
-func (t *lockTable) bucketFor(l *lock, nowMs int64) *lockBucket {
-	due := l.expiresAtMs()
-	if due == NeverMs {
-		return &t.forever
-	}
-	return t.buckets.at(bucketEnd(nowMs, due), func() *lockBucket { return &lockBucket{} })
+// put sets the lock on a key, which is l.key. Nothing of l may alias the table.
+func (t *lockTable) put(key storeKey, l *lock, nowMs int64) {
+	t.remove(key)
+	ref := t.pages.allocate(lockSlotBytes(l))
+	t.pages.write(ref).set(l)
+	t.index.add(key.hash, at(uint32(ref), 0))
+	t.link(ref, l.expiresAtMs(), nowMs)
 }
 
-func (t *lockTable) remove(key string) {
-	if e := t.byKey[key]; e != nil {
-		e.unlink()
-		delete(t.byKey, key)
+// setLease changes the lease of the lock on a key, if there is one.
+func (t *lockTable) setLease(key storeKey, leaseMs, leaseEndMs, nowMs int64) {
+	if ref := t.find(key); ref != 0 {
+		t.setLeaseAt(ref, leaseMs, leaseEndMs, nowMs)
 	}
+}
+
+func (t *lockTable) setLeaseAt(ref lockRef, leaseMs, leaseEndMs, nowMs int64) {
+	s := t.pages.write(ref)
+	before := s.lock()
+	s.setLease(leaseMs, leaseEndMs)
+	after := s.lock()
+	if after.expiresAtMs() != before.expiresAtMs() {
+		t.unlink(ref)
+		t.link(ref, after.expiresAtMs(), nowMs)
+	}
+}
+
+// remove forgets the lock on a key, if there is one.
+func (t *lockTable) remove(key storeKey) {
+	if ref := t.find(key); ref != 0 {
+		t.removeAt(key.hash, ref)
+	}
+}
+
+func (t *lockTable) removeAt(hash uint64, ref lockRef) {
+	t.unlink(ref)
+	t.index.remove(hash, at(uint32(ref), 0))
+	t.pages.release(ref)
 }
 
 // reap removes at most limit locks whose time has passed, oldest bucket first, and returns how many.
@@ -101,53 +121,101 @@ func (t *lockTable) reap(nowMs int64, limit int) int {
 		if !ok || end > nowMs {
 			return removed
 		}
-		for b.head != nil {
+		for b.head != 0 {
 			if removed == limit {
 				return removed
 			}
-			t.remove(b.head.lock.key)
+			t.removeAt(t.key(t.pages.read(b.head).key()).hash, b.head)
 			removed++
 		}
 		t.buckets.removeFirst()
 	}
 }
 
-// all calls yield for every lock, in an order that depends only on the commands applied.
-func (t *lockTable) all(yield func(*lock) bool) {
-	for e := t.forever.head; e != nil; e = e.next {
-		if !yield(e.lock) {
-			return
-		}
+// link puts a lock at the end of the bucket in which it expires.
+func (t *lockTable) link(ref lockRef, expiresAtMs, nowMs int64) {
+	end, b := NeverMs, &t.forever
+	if expiresAtMs != NeverMs {
+		end = bucketEnd(nowMs, expiresAtMs)
+		b = t.buckets.at(end, func() *lockBucket { return &lockBucket{} })
 	}
+	t.pages.write(ref).setLinks(b.tail, 0, end)
+	if b.tail == 0 {
+		b.head = ref
+	} else {
+		t.pages.write(b.tail).setNext(ref)
+	}
+	b.tail = ref
+}
+
+// unlink takes a lock out of its bucket. Where its own slot says it stands is left there.
+func (t *lockTable) unlink(ref lockRef) {
+	prev, next, end := t.pages.read(ref).links()
+	if prev != 0 && next != 0 {
+		t.pages.write(prev).setNext(next)
+		t.pages.write(next).setPrev(prev)
+		return
+	}
+	b := &t.forever
+	if end != NeverMs {
+		b = t.buckets.byEnd[end]
+	}
+	if prev == 0 {
+		b.head = next
+	} else {
+		t.pages.write(prev).setNext(next)
+	}
+	if next == 0 {
+		b.tail = prev
+	} else {
+		t.pages.write(next).setPrev(prev)
+	}
+}
+
+// lists returns where each bucket begins, in an order that depends only on the commands applied.
+func (t *lockTable) lists() []lockRef {
+	heads := make([]lockRef, 0, 1+len(t.buckets.ends))
+	heads = append(heads, t.forever.head)
 	for _, b := range t.buckets.all {
-		for e := b.head; e != nil; e = e.next {
-			if !yield(e.lock) {
+		heads = append(heads, b.head)
+	}
+	return heads
+}
+
+// all calls yield for every lock, in the order of lists. The table must not be changed meanwhile.
+func (t *lockTable) all(yield func(lockRef, lock) bool) {
+	for _, ref := range t.lists() {
+		for ref != 0 {
+			s := t.pages.read(ref)
+			if !yield(ref, s.lock()) {
 				return
 			}
+			_, ref, _ = s.links()
 		}
 	}
 }
 
-func (b *lockBucket) append(e *lockEntry) {
-	e.bucket, e.prev, e.next = b, b.tail, nil
-	if b.tail == nil {
-		b.head = e
-	} else {
-		b.tail.next = e
-	}
-	b.tail = e
+// locksSnapshot is the table at one instant.
+type locksSnapshot struct {
+	pages []*lockPage
+	lists []lockRef
+	count int
 }
 
-func (e *lockEntry) unlink() {
-	if e.prev == nil {
-		e.bucket.head = e.next
-	} else {
-		e.prev.next = e.next
+// snapshot captures the table by its pages, which are shared until they are changed.
+func (t *lockTable) snapshot() locksSnapshot {
+	return locksSnapshot{pages: t.pages.share(), lists: t.lists(), count: t.len()}
+}
+
+// all calls yield for every lock, in the order in which the table has them.
+func (s *locksSnapshot) all(yield func(lock) bool) {
+	for _, ref := range s.lists {
+		for ref != 0 {
+			slot := ref.in(s.pages[ref.page()])
+			if !yield(slot.lock()) {
+				return
+			}
+			_, ref, _ = slot.links()
+		}
 	}
-	if e.next == nil {
-		e.bucket.tail = e.prev
-	} else {
-		e.next.prev = e.prev
-	}
-	e.bucket, e.prev, e.next = nil, nil, nil
 }

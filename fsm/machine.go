@@ -31,6 +31,7 @@ type Machine struct {
 	progress
 	directory *Directory
 	usage     usageTable
+	hasher    *hasher
 	locks     *lockTable
 	records   *recordStore
 	keyBuf    []byte
@@ -48,11 +49,13 @@ type progress struct {
 
 // New returns the empty state of a new cluster.
 func New(cfg Config) *Machine {
+	h := newHasher(cfg.HashSeed)
 	return &Machine{
 		progress:  progress{epoch: 1},
 		directory: newDirectory(),
-		locks:     newLockTable(),
-		records:   newRecordStore(cfg.HashSeed),
+		hasher:    h,
+		locks:     newLockTable(h),
+		records:   newRecordStore(h),
 	}
 }
 
@@ -124,20 +127,19 @@ func (m *Machine) init(c Init) Result {
 }
 
 // establish opens a leader's term: whoever holds a live lease gets time to reach the new leader. It visits every
-// lock, which is affordable because locks are few and leaders change seldom.
+// lock, which is affordable because leaders change seldom.
 func (m *Machine) establish(c Establish) Result {
 	longer := c.GraceMs + max(0, c.ClockMs-m.clockMs)
-	var extended []*lock
-	for l := range m.locks.all {
+	var live []lockRef
+	for ref, l := range m.locks.all {
 		if l.leaseEndMs != NeverMs && l.live(m.clockMs) {
-			moved := *l
-			moved.leaseEndMs += longer
-			extended = append(extended, &moved)
+			live = append(live, ref)
 		}
 	}
 	m.clockMs = max(m.clockMs, c.ClockMs)
-	for _, l := range extended {
-		m.locks.put(l, m.clockMs)
+	for _, ref := range live {
+		l := m.locks.pages.read(ref).lock()
+		m.locks.setLeaseAt(ref, l.leaseMs, l.leaseEndMs+longer, m.clockMs)
 	}
 	return Result{Outcome: OK}
 }
@@ -180,7 +182,7 @@ func (m *Machine) Digest() uint64 { return m.digest }
 func (m *Machine) Directory() *Directory { return m.directory }
 
 // Locks is the number of locks kept, lapsed ones included.
-func (m *Machine) Locks() int { return len(m.locks.byKey) }
+func (m *Machine) Locks() int { return m.locks.len() }
 
 // Records is the number of completed records kept, expired ones that were not removed yet included.
 func (m *Machine) Records() int { return m.records.len() }

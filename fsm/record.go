@@ -8,46 +8,47 @@ func (m *Machine) claim(c Claim) Result {
 	if rec, ok := m.completed(key); ok {
 		return replayed(rec, c)
 	}
-	held := m.held(key)
-	if held == nil {
+	held, ok := m.held(key)
+	if !ok {
 		return m.grant(c, key)
 	}
-	if mismatch(held.fingerprint, c.Fingerprint) {
-		return Result{Outcome: FingerprintMismatch, Fingerprint: held.fingerprint}
+	fingerprint := string(held.fingerprint)
+	if mismatch(fingerprint, c.Fingerprint) {
+		return Result{Outcome: FingerprintMismatch, Fingerprint: fingerprint}
 	}
 	if !held.live(m.clockMs) {
 		if c.Fingerprint == "" {
-			c.Fingerprint = held.fingerprint
+			c.Fingerprint = fingerprint
 		}
 		return m.grant(c, key)
 	}
-	if held.owner == c.Owner {
-		r := m.granted(held)
+	if string(held.owner) == c.Owner {
+		r := m.granted(&held)
 		r.Reentered = true
 		return r
 	}
-	return heldByAnother(held, m.clockMs)
+	return heldByAnother(&held, m.clockMs)
 }
 
 // mismatch reports whether a caller's fingerprint contradicts the one on record. Either may be absent.
 func mismatch(recorded, given string) bool { return recorded != "" && given != "" && recorded != given }
 
-func (m *Machine) grant(c Claim, key []byte) Result {
+func (m *Machine) grant(c Claim, key storeKey) Result {
 	if refused, ok := m.countGrant(c.ID.Tenant); !ok {
 		return refused
 	}
 	l := &lock{
-		key:         string(key),
+		key:         key.bytes,
 		token:       c.Token,
 		fence:       m.nextFence(),
-		owner:       c.Owner,
-		fingerprint: c.Fingerprint,
+		owner:       []byte(c.Owner),
+		fingerprint: []byte(c.Fingerprint),
 		leaseMs:     c.LeaseMs,
 		leaseEndMs:  leaseEnd(m.clockMs, c.LeaseMs),
 		createdAtMs: m.clockMs,
 		ttlMs:       c.TTLMs,
 	}
-	m.locks.put(l, m.clockMs)
+	m.locks.put(key, l, m.clockMs)
 	return m.granted(l)
 }
 
@@ -65,7 +66,7 @@ func (m *Machine) granted(l *lock) Result {
 		Fence:       l.fence,
 		LeaseMs:     l.remainingMs(m.clockMs),
 		LeaseEndMs:  l.leaseEndMs,
-		Fingerprint: l.fingerprint,
+		Fingerprint: string(l.fingerprint),
 	}
 }
 
@@ -80,7 +81,7 @@ func heldByAnother(l *lock, nowMs int64) Result {
 		RetryAfterMs:     retry,
 		LeaseRemainingMs: remaining,
 		LeaseEndMs:       l.leaseEndMs,
-		Fingerprint:      l.fingerprint,
+		Fingerprint:      string(l.fingerprint),
 	}
 }
 
@@ -93,8 +94,8 @@ func (m *Machine) complete(c Complete) Result {
 		}
 		return Result{Outcome: Stored, ExpiresAtMs: rec.ExpiresAtMs, Fingerprint: rec.Fingerprint}
 	}
-	held := m.held(key)
-	if !c.Token.IsZero() && (held == nil || held.token != c.Token) {
+	held, locked := m.held(key)
+	if !c.Token.IsZero() && (!locked || held.token != c.Token) {
 		return Result{Outcome: LockLost}
 	}
 	rec := Record{
@@ -104,14 +105,14 @@ func (m *Machine) complete(c Complete) Result {
 		CreatedAtMs: m.clockMs,
 		ExpiresAtMs: m.clockMs + c.TTLMs,
 	}
-	if held != nil {
-		rec.Fingerprint = held.fingerprint
+	if locked {
+		rec.Fingerprint = string(held.fingerprint)
 		if c.InheritTTL {
 			rec.ExpiresAtMs = m.clockMs + held.ttlMs
 		}
-		m.locks.remove(held.key)
+		m.locks.remove(key)
 	}
-	m.records.put(c.ID, rec, key, m.clockMs)
+	m.records.put(key, rec, m.clockMs)
 	return Result{Outcome: Stored, ExpiresAtMs: rec.ExpiresAtMs, Fingerprint: rec.Fingerprint}
 }
 
@@ -121,30 +122,32 @@ func sameValue(rec Record, c Complete) bool {
 }
 
 func (m *Machine) renew(c Renew) Result {
-	held := m.held(m.storeKey(c.ID))
-	if held == nil || held.token != c.Token {
+	key := m.storeKey(c.ID)
+	held, ok := m.held(key)
+	if !ok || held.token != c.Token {
 		return Result{Outcome: LockLost}
 	}
-	renewed := *held
+	lease := held.leaseMs
 	if !c.KeepLease {
-		renewed.leaseMs = c.LeaseMs
+		lease = c.LeaseMs
 	}
-	renewed.leaseEndMs = leaseEnd(m.clockMs, renewed.leaseMs)
-	m.locks.put(&renewed, m.clockMs)
-	return Result{Outcome: Renewed, LeaseMs: renewed.leaseMs, LeaseEndMs: renewed.leaseEndMs}
+	end := leaseEnd(m.clockMs, lease)
+	m.locks.setLease(key, lease, end, m.clockMs)
+	return Result{Outcome: Renewed, LeaseMs: lease, LeaseEndMs: end}
 }
 
 // release gives a lock back. A lock that is gone already, by completion too, needs no releasing: that is what a holder
 // meets that releases on every way out.
 func (m *Machine) release(c Release) Result {
-	held := m.held(m.storeKey(c.ID))
-	if held == nil {
+	key := m.storeKey(c.ID)
+	held, ok := m.held(key)
+	if !ok {
 		return Result{Outcome: OK}
 	}
 	if held.token != c.Token {
 		return Result{Outcome: LockLost}
 	}
-	m.locks.remove(held.key)
+	m.locks.remove(key)
 	return Result{Outcome: OK, Existed: true}
 }
 
@@ -154,23 +157,24 @@ func (m *Machine) delete(c Delete) Result {
 		m.records.remove(key)
 		return Result{Outcome: Deleted, Existed: true}
 	}
-	if held := m.held(key); held != nil {
-		m.locks.remove(held.key)
+	if _, ok := m.held(key); ok {
+		m.locks.remove(key)
 		return Result{Outcome: Deleted, Existed: true}
 	}
 	return Result{Outcome: Deleted}
 }
 
 // held returns the lock on a key, live or lapsed, unless it has expired.
-func (m *Machine) held(key []byte) *lock {
-	if l := m.locks.get(key); l != nil && !l.expired(m.clockMs) {
-		return l
+func (m *Machine) held(key storeKey) (lock, bool) {
+	l, ok := m.locks.get(key)
+	if !ok || l.expired(m.clockMs) {
+		return lock{}, false
 	}
-	return nil
+	return l, true
 }
 
 // completed returns the record of a key unless it has expired.
-func (m *Machine) completed(key []byte) (Record, bool) {
+func (m *Machine) completed(key storeKey) (Record, bool) {
 	r := m.records.get(key)
 	if r == nil || r.expiresAtMs() <= m.clockMs {
 		return Record{}, false
@@ -179,9 +183,9 @@ func (m *Machine) completed(key []byte) (Record, bool) {
 }
 
 // storeKey encodes id in the machine's own buffer, which the next call overwrites.
-func (m *Machine) storeKey(id RecordID) []byte {
+func (m *Machine) storeKey(id RecordID) storeKey {
 	m.keyBuf = appendStoreKey(m.keyBuf[:0], id)
-	return m.keyBuf
+	return m.hasher.key(m.keyBuf)
 }
 
 // ViewAt is View at a clock that may be ahead of the committed one: what the record becomes if no entry comes before.
@@ -193,7 +197,7 @@ func (m *Machine) ViewAt(id RecordID, nowMs int64) View {
 
 // View reads a record at the committed clock. Several calls may run at once.
 func (m *Machine) View(id RecordID) View {
-	key := appendStoreKey(make([]byte, 0, 128), id)
+	key := m.hasher.key(appendStoreKey(make([]byte, 0, 128), id))
 	if rec, ok := m.completed(key); ok {
 		return View{
 			State:       StateCompleted,
@@ -203,13 +207,13 @@ func (m *Machine) View(id RecordID) View {
 			ChangesAtMs: rec.ExpiresAtMs,
 		}
 	}
-	held := m.held(key)
-	if held == nil {
+	held, ok := m.held(key)
+	if !ok {
 		return View{}
 	}
 	v := View{
 		State:       StateLapsed,
-		Fingerprint: held.fingerprint,
+		Fingerprint: string(held.fingerprint),
 		LeaseEndMs:  held.leaseEndMs,
 		ExpiresAtMs: held.expiresAtMs(),
 		ChangesAtMs: held.expiresAtMs(),

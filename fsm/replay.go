@@ -9,18 +9,18 @@ package fsm
 // may run at once.
 func (m *Machine) Replay(c Claim, nowMs int64) (r Result, ok bool) {
 	nowMs = max(nowMs, m.clockMs)
-	key := appendStoreKey(make([]byte, 0, 128), c.ID)
+	key := m.hasher.key(appendStoreKey(make([]byte, 0, 128), c.ID))
 	if rec, found := m.completed(key); found {
 		return replayed(rec, c), rec.ExpiresAtMs > nowMs
 	}
-	held := m.held(key)
-	if held == nil || !held.live(nowMs) {
+	held, found := m.held(key)
+	if !found || !held.live(nowMs) {
 		return Result{}, false
 	}
-	if mismatch(held.fingerprint, c.Fingerprint) {
-		return Result{Outcome: FingerprintMismatch, Fingerprint: held.fingerprint}, true
+	if fingerprint := string(held.fingerprint); mismatch(fingerprint, c.Fingerprint) {
+		return Result{Outcome: FingerprintMismatch, Fingerprint: fingerprint}, true
 	}
-	return heldByAnother(held, nowMs), held.owner != c.Owner
+	return heldByAnother(&held, nowMs), string(held.owner) != c.Owner
 }
 
 // replayed answers a claim of a completed record.

@@ -22,16 +22,17 @@ func Restore(cfg Config, r *snapshot.Reader) (*Machine, error) {
 }
 
 func (m *Machine) takeLock(l *lock) error {
-	if m.locks.get([]byte(l.key)) != nil {
+	key := m.hasher.key(l.key)
+	if m.locks.find(key) != 0 {
 		return fmt.Errorf("%w: lock twice", ErrMalformed)
 	}
-	m.locks.put(l, m.clockMs)
+	m.locks.put(key, l, m.clockMs)
 	return nil
 }
 
 func (m *Machine) takeRecord(r slabRecord) error {
 	m.keyBuf = r.appendStoreKey(m.keyBuf[:0])
-	if replaced := m.records.putEncoded(r, m.keyBuf, m.clockMs); replaced {
+	if replaced := m.records.putEncoded(m.hasher.key(m.keyBuf), r, m.clockMs); replaced {
 		return fmt.Errorf("%w: record twice", ErrMalformed)
 	}
 	return nil
@@ -231,17 +232,17 @@ func (s *sectionReader) readUsage(d *decoder) error {
 
 func (s *sectionReader) readLock(d *decoder) error {
 	l := &lock{
-		key:         d.string(6, 5+MaxScopeBytes+MaxKeyBytes, "lock key"),
+		key:         d.bytes(storeKeyHeaderBytes+1, maxStoreKeyBytes, "lock key"),
 		token:       d.token(),
 		fence:       d.uvarint("fence"),
-		owner:       d.string(1, MaxOwnerBytes+OwnerPrefixBytes, "owner"),
-		fingerprint: d.string(0, MaxFingerprintBytes, "fingerprint"),
+		owner:       d.bytes(1, MaxOwnerBytes+OwnerPrefixBytes, "owner"),
+		fingerprint: d.bytes(0, MaxFingerprintBytes, "fingerprint"),
 		leaseMs:     d.lease(),
 		leaseEndMs:  d.integer(0, maxInstantMs, "lease end"),
 		createdAtMs: d.integer(0, maxInstantMs, "created"),
 		ttlMs:       d.integer(1, MaxTTLMs, "ttl"),
 	}
-	if _, ok := splitStoreKey(l.key); !ok {
+	if _, ok := splitStoreKey(string(l.key)); !ok {
 		d.fail("lock key")
 	}
 	if l.fence > s.m.lastFence() {

@@ -101,8 +101,8 @@ func encodeUsage(tenant TenantID, u usage) []byte {
 	return binary.AppendVarint(b, u.claims)
 }
 
-func encodeLock(l *lock) []byte {
-	b := appendString(nil, l.key)
+func appendLock(b []byte, l *lock) []byte {
+	b = appendString(b, l.key)
 	b = append(b, l.token[:]...)
 	b = binary.AppendUvarint(b, l.fence)
 	b = appendString(b, l.owner)

@@ -7,13 +7,13 @@ import (
 	"github.com/syllecta/syllecta/snapshot"
 )
 
-// Snapshot is the state at one log index. It shares the machine's immutable parts, so taking one costs as much as
-// copying the list of locks; writing it may run beside Apply.
+// Snapshot is the state at one log index. It shares the machine's memory, so taking one costs no more than lists of
+// chunks and pages; writing it may run beside Apply.
 type Snapshot struct {
 	progress
 	directory *Directory
 	usage     []usage
-	locks     []*lock
+	locks     locksSnapshot
 	slabs     []slabSnapshot
 }
 
@@ -24,8 +24,8 @@ type slabSnapshot struct {
 }
 
 type chunkSnapshot struct {
-	id   uint32
-	data []byte
+	number uint32
+	data   []byte
 }
 
 // Snapshot captures the state.
@@ -34,15 +34,13 @@ func (m *Machine) Snapshot() *Snapshot {
 		progress:  m.progress,
 		directory: m.directory,
 		usage:     append([]usage(nil), m.usage.byTenant...),
-		locks:     make([]*lock, 0, m.Locks()),
-	}
-	for l := range m.locks.all {
-		s.locks = append(s.locks, l)
+		locks:     m.locks.snapshot(),
 	}
 	for _, sl := range m.records.slabs.all {
-		captured := slabSnapshot{dead: sl.dead}
-		for _, id := range sl.chunks[sl.sweptChunks:] {
-			captured.chunks = append(captured.chunks, chunkSnapshot{id, m.records.chunks[id].data})
+		chunks := sl.chunks[sl.sweptChunks:]
+		captured := slabSnapshot{chunks: make([]chunkSnapshot, len(chunks)), dead: sl.dead}
+		for i, number := range chunks {
+			captured.chunks[i] = chunkSnapshot{number, m.records.chunks[number].data}
 		}
 		s.slabs = append(s.slabs, captured)
 	}
@@ -55,7 +53,7 @@ func (s *Snapshot) Index() uint64 { return s.index }
 // Summary describes the snapshot. Records and RecordBytes are not counted here and are 0.
 func (s *Snapshot) Summary() Summary {
 	sum := summarize(s.progress, s.directory)
-	sum.Locks = len(s.locks)
+	sum.Locks = s.locks.count
 	return sum
 }
 
@@ -121,8 +119,10 @@ func (s *Snapshot) writeUsage(w *snapshot.Writer) error {
 }
 
 func (s *Snapshot) writeLocks(w *snapshot.Writer) error {
-	for _, l := range s.locks {
-		if err := w.Append(encodeLock(l)); err != nil {
+	var b []byte
+	for l := range s.locks.all {
+		b = appendLock(b[:0], &l)
+		if err := w.Append(b); err != nil {
 			return err
 		}
 	}
@@ -141,7 +141,10 @@ func (s *Snapshot) writeMembers(w *snapshot.Writer) error {
 // writeRecords writes the records that can still be found: neither expired nor deleted.
 func (s *Snapshot) writeRecords(w *snapshot.Writer) error {
 	for _, sl := range s.slabs {
-		dead := make(map[position]bool, len(sl.dead))
+		var dead map[position]bool
+		if len(sl.dead) > 0 {
+			dead = make(map[position]bool, len(sl.dead))
+		}
 		for _, p := range sl.dead {
 			dead[p] = true
 		}
@@ -158,7 +161,7 @@ func (s *Snapshot) writeChunk(w *snapshot.Writer, c chunkSnapshot, dead map[posi
 	for offset := 0; offset < len(c.data); {
 		r := slabRecord(c.data[offset:])
 		r = r[:binary.LittleEndian.Uint32(r)]
-		if r.expiresAtMs() > s.clockMs && !dead[at(c.id, offset)] {
+		if r.expiresAtMs() > s.clockMs && !dead[at(c.number, offset)] {
 			if err := w.Append(r); err != nil {
 				return err
 			}

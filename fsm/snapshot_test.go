@@ -475,8 +475,10 @@ func FuzzRestore(f *testing.F) {
 // Numbers that would overflow later, or repeat or round a fence, are refused before they are believed.
 func TestRestoreRefusesNumbersOutOfBounds(t *testing.T) {
 	t.Parallel()
-	lockOf := func(m *Machine) *lock { return m.locks.get(appendStoreKey(nil, recordID("lock"))) }
-	recordOf := func(m *Machine) slabRecord { return m.records.get(appendStoreKey(nil, recordID("record"))) }
+	lockOf := func(change func(m *Machine, l *lock)) func(m *Machine) {
+		return func(m *Machine) { changeLock(m, recordID("lock"), func(l *lock) { change(m, l) }) }
+	}
+	recordOf := func(m *Machine) slabRecord { return m.records.get(m.storeKey(recordID("record"))) }
 	le := binary.LittleEndian
 	tests := []struct {
 		name string
@@ -487,12 +489,12 @@ func TestRestoreRefusesNumbersOutOfBounds(t *testing.T) {
 		{"least epoch", func(m *Machine) { m.epoch = 1 }, func(m *Machine) { m.epoch = 0 }},
 		{"epoch", func(m *Machine) { m.epoch = 1<<13 - 1 }, func(m *Machine) { m.epoch = 1 << 13 }},
 		{"grants", func(m *Machine) { m.grants = 1<<40 - 1 }, func(m *Machine) { m.grants = 1 << 40 }},
-		{"fence", func(m *Machine) { lockOf(m).fence = m.lastFence() },
-			func(m *Machine) { lockOf(m).fence = m.lastFence() + 1 }},
-		{"lease end", func(m *Machine) { lockOf(m).leaseEndMs = maxInstantMs },
-			func(m *Machine) { lockOf(m).leaseEndMs = maxInstantMs + 1 }},
-		{"lock created", func(m *Machine) { lockOf(m).createdAtMs = maxInstantMs },
-			func(m *Machine) { lockOf(m).createdAtMs = maxInstantMs + 1 }},
+		{"fence", lockOf(func(m *Machine, l *lock) { l.fence = m.lastFence() }),
+			lockOf(func(m *Machine, l *lock) { l.fence = m.lastFence() + 1 })},
+		{"lease end", lockOf(func(_ *Machine, l *lock) { l.leaseEndMs = maxInstantMs }),
+			lockOf(func(_ *Machine, l *lock) { l.leaseEndMs = maxInstantMs + 1 })},
+		{"lock created", lockOf(func(_ *Machine, l *lock) { l.createdAtMs = maxInstantMs }),
+			lockOf(func(_ *Machine, l *lock) { l.createdAtMs = maxInstantMs + 1 })},
 		{"record created", func(m *Machine) { le.PutUint64(recordOf(m)[4:], maxInstantMs) },
 			func(m *Machine) { le.PutUint64(recordOf(m)[4:], maxInstantMs+1) }},
 		{"record created before time", func(m *Machine) { le.PutUint64(recordOf(m)[4:], 0) },

@@ -21,22 +21,24 @@ type shelf struct {
 }
 
 func newShelf(t *testing.T, mask uint64) *shelf {
-	s := newRecordStore(maphash.MakeSeed())
-	s.hashMask = mask
+	s := newRecordStore(newHasher(maphash.MakeSeed()))
+	s.mask = mask
 	return &shelf{t: t, s: s, want: make(map[string]Record), nowMs: noon2026}
 }
+
+func (h *shelf) key(key string) storeKey { return h.s.key(appendStoreKey(nil, recordID(key))) }
 
 func (h *shelf) put(key, body string, ttl int64) {
 	rec := Record{
 		Status: 200, Headers: []byte(`{"k":"` + key + `"}`), Body: []byte(body), Fingerprint: "f" + key,
 		CreatedAtMs: h.nowMs, ExpiresAtMs: h.nowMs + ttl,
 	}
-	h.s.put(recordID(key), rec, appendStoreKey(nil, recordID(key)), h.nowMs)
+	h.s.put(h.key(key), rec, h.nowMs)
 	h.want[key] = rec
 }
 
 func (h *shelf) remove(key string) {
-	h.s.remove(appendStoreKey(nil, recordID(key)))
+	h.s.remove(h.key(key))
 	delete(h.want, key)
 }
 
@@ -57,7 +59,7 @@ func (h *shelf) check(keys ...string) {
 	h.t.Helper()
 	for _, key := range keys {
 		want, present := h.want[key]
-		r := h.s.get(appendStoreKey(nil, recordID(key)))
+		r := h.s.get(h.key(key))
 		found := r != nil && r.expiresAtMs() > h.nowMs
 		if found != present {
 			h.t.Fatalf("record %q found: %v, want %v", key, found, present)
@@ -87,9 +89,9 @@ func TestStoreClashes(t *testing.T) {
 			h.put(key, key+" one", int64(10_000*(1+i%2)))
 			h.check(keys...)
 		}
-		h.remove("a") // what stands in the index
+		h.remove("a") // the first of those that clash
 		h.check(keys...)
-		h.remove("c") // what stands among the clashes
+		h.remove("c") // one between them
 		h.check(keys...)
 		h.remove("c")
 		h.put("c", "c two", 50_000)
@@ -104,8 +106,8 @@ func TestStoreClashes(t *testing.T) {
 		h.check(keys...)
 		h.advance(100_000)
 		h.check(keys...)
-		if n := h.s.len(); n != 0 || len(h.s.chunks) != 0 {
-			t.Errorf("%d records in %d chunks are left, want none", n, len(h.s.chunks))
+		if n := h.s.len(); n != 0 || h.s.chunkCount() != 0 {
+			t.Errorf("%d records in %d chunks are left, want none", n, h.s.chunkCount())
 		}
 	})
 }
@@ -114,7 +116,7 @@ func TestStoreClashes(t *testing.T) {
 func TestStoreAgainstMap(t *testing.T) {
 	t.Parallel()
 	eachMask(t, func(t *testing.T, h *shelf) {
-		rng := rand.New(rand.NewPCG(7, h.s.hashMask))
+		rng := rand.New(rand.NewPCG(7, h.s.mask))
 		keys := []string{"a", "b", "c", "d", "e", "f"}
 		for i := range 60_000 {
 			key := keys[rng.IntN(len(keys))]
@@ -136,8 +138,8 @@ func TestStoreAgainstMap(t *testing.T) {
 			h.check(keys...)
 		}
 		h.advance(1 << 20)
-		if n := h.s.len(); n != 0 || len(h.s.chunks) != 0 || len(h.s.slabs.ends) != 0 {
-			t.Errorf("%d records, %d chunks, %d slabs left, want none", n, len(h.s.chunks), len(h.s.slabs.ends))
+		if n := h.s.len(); n != 0 || h.s.chunkCount() != 0 || len(h.s.slabs.ends) != 0 {
+			t.Errorf("%d records, %d chunks, %d slabs left, want none", n, h.s.chunkCount(), len(h.s.slabs.ends))
 		}
 	})
 }
@@ -158,11 +160,11 @@ func TestSlabGrowth(t *testing.T) {
 		key := fmt.Sprint(i)
 		keys = append(keys, key)
 		h.put(key, string(bytes.Repeat([]byte{byte('a' + i%26)}, size)), ttlMs)
-		handedOut[key] = h.s.get(appendStoreKey(nil, recordID(key))).record().Body
+		handedOut[key] = h.s.get(h.key(key)).record().Body
 	}
 	h.check(keys...)
 	for key, body := range handedOut {
-		again := h.s.get(appendStoreKey(nil, recordID(key))).record().Body
+		again := h.s.get(h.key(key)).record().Body
 		if &again[0] != &body[0] || !bytes.Equal(body, h.want[key].Body) {
 			t.Fatalf("the body of record %q moved or changed", key)
 		}
@@ -187,7 +189,7 @@ func TestRecordOutlivesItsSlab(t *testing.T) {
 	t.Parallel()
 	h := newShelf(t, math.MaxUint64)
 	h.put("a", "first", 1_000)
-	body := h.s.get(appendStoreKey(nil, recordID("a"))).record().Body
+	body := h.s.get(h.key("a")).record().Body
 	h.advance(10_000)
 	for i := range 1_000 {
 		h.put(fmt.Sprint(i), "second", 1_000)
@@ -215,7 +217,7 @@ func TestSlabRecordRoundTrip(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			key := appendStoreKey(nil, tt.id)
-			r := slabRecord(appendSlabRecord(nil, tt.id, tt.rec))
+			r := slabRecord(appendSlabRecord(nil, key, tt.rec))
 			if got := r.record(); !sameRecord(&got, &tt.rec) {
 				t.Errorf("record changed on its way through a slab")
 			}
