@@ -176,6 +176,9 @@ func (c *simCluster) start(s *simNode) {
 func (c *simCluster) tap(s *simNode, n *Node) {
 	onApply := n.applier.onApply
 	n.applier.onApply = func(index, term uint64, e fsm.Entry, results []fsm.Result) {
+		if err := e.Decode(); err != nil {
+			c.t.Errorf("decode an entry that was applied: %v", err)
+		}
 		c.journal.record(s.id, index, term, e, results)
 		onApply(index, term, e, results)
 	}

@@ -143,10 +143,18 @@ func (d *decoder) nodeID() string { return d.string(1, MaxNodeIDBytes, "node id"
 
 func (d *decoder) diskID() string { return d.string(0, MaxDiskIDBytes, "disk id") }
 
-func (d *decoder) recordID() RecordID {
-	return RecordID{
-		Tenant: d.tenant(),
-		Scope:  d.string(1, MaxScopeBytes, "scope"),
-		Key:    d.string(1, MaxKeyBytes, "key"),
+// idView is a RecordID in the bytes it was decoded from.
+type idView struct {
+	tenant     TenantID
+	scope, key []byte
+}
+
+func (d *decoder) recordID() idView {
+	return idView{
+		tenant: d.tenant(),
+		scope:  d.bytes(1, MaxScopeBytes, "scope"),
+		key:    d.bytes(1, MaxKeyBytes, "key"),
 	}
 }
+
+func (v idView) id() RecordID { return RecordID{v.tenant, string(v.scope), string(v.key)} }

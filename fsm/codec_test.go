@@ -200,6 +200,8 @@ func TestCommandBounds(t *testing.T) {
 
 func wantBound(t *testing.T, at, beyond Command) {
 	t.Helper()
+	wantValidated(t, at)
+	wantValidated(t, beyond)
 	if got, err := Decode(Encode(at)); err != nil || !reflect.DeepEqual(got, at) {
 		t.Errorf("at the limit: %v", err)
 	}

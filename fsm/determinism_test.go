@@ -185,10 +185,10 @@ func TestDigestSeesDamage(t *testing.T) {
 	t.Parallel()
 	damage := map[string]func(m *Machine){
 		"fence":       func(m *Machine) { m.grants++ },
-		"lock":        func(m *Machine) { m.locks.remove(m.storeKey(recordID("lock"))) },
+		"lock":        func(m *Machine) { m.locks.remove(keyOf(m, recordID("lock"))) },
 		"lease":       func(m *Machine) { changeLock(m, recordID("lock"), func(l *lock) { l.leaseEndMs++ }) },
-		"record gone": func(m *Machine) { m.records.remove(m.storeKey(recordID("k"))) },
-		"expiry":      func(m *Machine) { m.records.get(m.storeKey(recordID("k")))[12]++ },
+		"record gone": func(m *Machine) { m.records.remove(keyOf(m, recordID("k"))) },
+		"expiry":      func(m *Machine) { m.records.get(keyOf(m, recordID("k")))[12]++ },
 	}
 	digestAfter := func(f func(m *Machine)) uint64 {
 		j := newJournal(t)

@@ -23,12 +23,16 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Encode frames a command for the log.
-func Encode(cmd Command) []byte {
-	b := make([]byte, commandHeaderBytes, 256)
-	b[0], b[1] = byte(cmd.commandType()), commandVersion
+func Encode(cmd Command) []byte { return AppendCommand(make([]byte, 0, 256), cmd) }
+
+// AppendCommand appends to b what Encode returns.
+func AppendCommand(b []byte, cmd Command) []byte {
+	start := len(b)
+	b = append(b, byte(cmd.commandType()), commandVersion, 0, 0, 0, 0)
 	b = cmd.appendPayload(b)
-	binary.LittleEndian.PutUint32(b[2:], uint32(len(b)-commandHeaderBytes))
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	frame := b[start:]
+	binary.LittleEndian.PutUint32(frame[2:], uint32(len(frame)-commandHeaderBytes))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(frame, castagnoli))
 }
 
 // Decode reads a command framed by Encode, which must be the whole of b. Byte slices of the command alias b.
@@ -56,13 +60,20 @@ func cutFrame(b []byte) (frame, rest []byte, err error) {
 	if crc32.Checksum(b[:end], castagnoli) != binary.LittleEndian.Uint32(b[end:]) {
 		return nil, nil, fmt.Errorf("%w: command checksum does not match", ErrMalformed)
 	}
-	return b[:end:end], b[end+commandCRCBytes:], nil
+	frame, rest = splitFrame(b)
+	return frame, rest, nil
+}
+
+// splitFrame is cutFrame where that has been before.
+func splitFrame(b []byte) (frame, rest []byte) {
+	end := commandHeaderBytes + int(binary.LittleEndian.Uint32(b[2:]))
+	return b[:end:end], b[end+commandCRCBytes:]
 }
 
 func decodeFrame(frame []byte) (Command, error) {
-	kind, version := CommandType(frame[0]), frame[1]
-	if version != commandVersion {
-		return nil, fmt.Errorf("%w: version %d of command type %d", ErrUnsupported, version, kind)
+	kind := CommandType(frame[0])
+	if err := checkCommandVersion(frame); err != nil {
+		return nil, err
 	}
 	d := decoder{b: frame[commandHeaderBytes:]}
 	cmd := decodePayload(kind, &d)
@@ -75,18 +86,52 @@ func decodeFrame(frame []byte) (Command, error) {
 	return cmd, nil
 }
 
+func checkCommandVersion(frame []byte) error {
+	if frame[1] != commandVersion {
+		return fmt.Errorf("%w: version %d of command type %d", ErrUnsupported, frame[1], frame[0])
+	}
+	return nil
+}
+
+// checkFrame reports what decodeFrame would. Of a command about a record it makes nothing that it would only drop.
+func checkFrame(frame []byte) error {
+	if err := checkCommandVersion(frame); err != nil {
+		return err
+	}
+	d := decoder{b: frame[commandHeaderBytes:]}
+	switch CommandType(frame[0]) {
+	case TypeClaim:
+		d.claim()
+	case TypeComplete:
+		d.complete()
+	case TypeRenew:
+		d.renew()
+	case TypeRelease:
+		d.release()
+	case TypeDelete:
+		d.recordID()
+	default:
+		_, err := decodeFrame(frame)
+		return err
+	}
+	if err := d.finish(); err != nil {
+		return fmt.Errorf("command type %d: %w", frame[0], err)
+	}
+	return nil
+}
+
 func decodePayload(kind CommandType, d *decoder) Command {
 	switch kind {
 	case TypeClaim:
-		return decodeClaim(d)
+		return d.claim().command()
 	case TypeComplete:
-		return decodeComplete(d)
+		return d.complete().command()
 	case TypeRenew:
-		return Renew{ID: d.recordID(), Token: d.token(), LeaseMs: d.lease(), KeepLease: d.bool("keep lease")}
+		return d.renew().command()
 	case TypeRelease:
-		return Release{ID: d.recordID(), Token: d.token()}
+		return d.release().command()
 	case TypeDelete:
-		return Delete{ID: d.recordID()}
+		return Delete{d.recordID().id()}
 	case TypeInit:
 		return Init{ClusterID: d.string(1, MaxNameBytes, "cluster id"), KeyHashSecret: d.hash()}
 	case TypeEstablish:
@@ -108,72 +153,6 @@ func decodePayload(kind CommandType, d *decoder) Command {
 	}
 	return nil
 }
-
-func (d *decoder) lease() int64 {
-	v := d.integer(0, MaxLeaseMs, "lease")
-	if v != NeverMs && v < MinLeaseMs {
-		d.fail("lease")
-	}
-	return v
-}
-
-func (c Claim) appendPayload(b []byte) []byte {
-	b = appendRecordID(b, c.ID)
-	b = appendString(b, c.Owner)
-	b = append(b, c.Token[:]...)
-	b = binary.AppendVarint(b, c.LeaseMs)
-	b = binary.AppendVarint(b, c.TTLMs)
-	return appendString(b, c.Fingerprint)
-}
-
-func decodeClaim(d *decoder) Claim {
-	return Claim{
-		ID:          d.recordID(),
-		Owner:       d.string(1, MaxOwnerBytes+OwnerPrefixBytes, "owner"),
-		Token:       d.token(),
-		LeaseMs:     d.lease(),
-		TTLMs:       d.integer(1, MaxTTLMs, "ttl"),
-		Fingerprint: d.string(0, MaxFingerprintBytes, "fingerprint"),
-	}
-}
-
-func (c Complete) appendPayload(b []byte) []byte {
-	b = appendRecordID(b, c.ID)
-	b = append(b, c.Token[:]...)
-	b = binary.AppendUvarint(b, uint64(c.Status))
-	b = appendString(b, c.Headers)
-	b = appendString(b, c.Body)
-	b = binary.AppendVarint(b, c.TTLMs)
-	return appendBool(b, c.InheritTTL)
-}
-
-func decodeComplete(d *decoder) Complete {
-	c := Complete{ID: d.recordID(), Token: d.token()}
-	status := d.uvarint("status")
-	if status < MinStatus || status > MaxStatus {
-		d.fail("status")
-	}
-	c.Status = uint16(status)
-	c.Headers = d.bytes(2, MaxHeadersBytes, "headers")
-	c.Body = d.bytes(1, MaxBodyBytes, "body")
-	c.TTLMs = d.integer(1, MaxTTLMs, "ttl")
-	c.InheritTTL = d.bool("inherit ttl")
-	return c
-}
-
-func (c Renew) appendPayload(b []byte) []byte {
-	b = appendRecordID(b, c.ID)
-	b = append(b, c.Token[:]...)
-	b = binary.AppendVarint(b, c.LeaseMs)
-	return appendBool(b, c.KeepLease)
-}
-
-func (c Release) appendPayload(b []byte) []byte {
-	b = appendRecordID(b, c.ID)
-	return append(b, c.Token[:]...)
-}
-
-func (c Delete) appendPayload(b []byte) []byte { return appendRecordID(b, c.ID) }
 
 func (c Init) appendPayload(b []byte) []byte {
 	b = appendString(b, c.ClusterID)

@@ -30,8 +30,10 @@ type BatchID [16]byte
 type Entry struct {
 	StampMs  int64
 	BatchID  BatchID
-	Commands []Command
-	frames   [][]byte
+	Commands []Command // left out by Machine.Apply, see Decode
+
+	count  int
+	frames []byte // of the commands, one after another
 }
 
 // EncodeEntry joins framed commands into an entry.
@@ -52,65 +54,92 @@ func EncodeEntry(stampMs int64, id BatchID, frames ...[]byte) []byte {
 	return b
 }
 
-// DecodeEntry decodes an entry whole, so that nothing of a bad one is applied. Byte slices alias b.
+// DecodeEntry decodes an entry whole. Byte slices alias b.
 func DecodeEntry(b []byte) (Entry, error) {
-	e, count, body, err := decodeEntryHeader(b)
+	e, err := readEntry(b, nil)
+	if err == nil {
+		err = e.Decode()
+	}
 	if err != nil {
 		return Entry{}, err
-	}
-	e.Commands = make([]Command, count)
-	e.frames = make([][]byte, count)
-	for i := range e.Commands {
-		var frame []byte
-		if frame, body, err = cutFrame(body); err != nil {
-			return Entry{}, fmt.Errorf("command %d of %d: %w", i+1, count, err)
-		}
-		if e.Commands[i], err = decodeFrame(frame); err != nil {
-			return Entry{}, fmt.Errorf("command %d of %d: %w", i+1, count, err)
-		}
-		e.frames[i] = frame
-	}
-	if len(body) != 0 {
-		return Entry{}, fmt.Errorf("%w: bytes behind an entry", ErrMalformed)
 	}
 	return e, nil
 }
 
 // VerifyEntry checks an entry's checksums without decoding its commands.
 func VerifyEntry(b []byte) error {
-	_, count, body, err := decodeEntryHeader(b)
-	if err != nil {
+	_, err := readEntry(b, nil)
+	return err
+}
+
+// Decode decodes the commands.
+func (e *Entry) Decode() error {
+	e.Commands = make([]Command, 0, e.count)
+	return e.eachFrame(func(frame []byte) error {
+		cmd, err := decodeFrame(frame)
+		e.Commands = append(e.Commands, cmd)
 		return err
+	})
+}
+
+// readEntry reads an entry to its end, verifies its checksums and asks check, if there is one, about every command.
+func readEntry(b []byte, check func(frame []byte) error) (Entry, error) {
+	e, err := decodeEntryHeader(b)
+	if err != nil {
+		return Entry{}, err
 	}
-	for i := range count {
-		if _, body, err = cutFrame(body); err != nil {
-			return fmt.Errorf("command %d of %d: %w", i+1, count, err)
+	rest := e.frames
+	for i := range e.count {
+		var frame []byte
+		if frame, rest, err = cutFrame(rest); err == nil && check != nil {
+			err = check(frame)
+		}
+		if err != nil {
+			return Entry{}, e.errorAt(i, err)
 		}
 	}
-	if len(body) != 0 {
-		return fmt.Errorf("%w: bytes behind an entry", ErrMalformed)
+	if len(rest) != 0 {
+		return Entry{}, fmt.Errorf("%w: bytes behind an entry", ErrMalformed)
+	}
+	return e, nil
+}
+
+func (e *Entry) errorAt(i int, err error) error {
+	return fmt.Errorf("command %d of %d: %w", i+1, e.count, err)
+}
+
+// eachFrame visits the commands of an entry that was read to its end: their checksums are known to match.
+func (e *Entry) eachFrame(visit func(frame []byte) error) error {
+	rest := e.frames
+	for i := range e.count {
+		var frame []byte
+		frame, rest = splitFrame(rest)
+		if err := visit(frame); err != nil {
+			return e.errorAt(i, err)
+		}
 	}
 	return nil
 }
 
-func decodeEntryHeader(b []byte) (e Entry, count int, body []byte, err error) {
+func decodeEntryHeader(b []byte) (e Entry, err error) {
 	if len(b) < entryPrefixBytes {
-		return e, 0, nil, fmt.Errorf("%w: entry cut short", ErrMalformed)
+		return e, fmt.Errorf("%w: entry cut short", ErrMalformed)
 	}
 	if crc32.Checksum(b[:entryHeaderBytes], castagnoli) != binary.LittleEndian.Uint32(b[entryHeaderBytes:]) {
-		return e, 0, nil, fmt.Errorf("%w: entry checksum does not match", ErrMalformed)
+		return e, fmt.Errorf("%w: entry checksum does not match", ErrMalformed)
 	}
 	if b[0] != entryVersion || b[1] != 0 {
-		return e, 0, nil, fmt.Errorf("%w: version %d of a log entry", ErrUnsupported, b[0])
+		return e, fmt.Errorf("%w: version %d of a log entry", ErrUnsupported, b[0])
 	}
 	n := binary.LittleEndian.Uint32(b[2:])
 	if n > MaxEntryCommands {
-		return e, 0, nil, fmt.Errorf("%w: entry of %d commands", ErrMalformed, n)
+		return e, fmt.Errorf("%w: entry of %d commands", ErrMalformed, n)
 	}
 	e.StampMs = int64(binary.LittleEndian.Uint64(b[6:]))
 	if e.StampMs > MaxStampMs {
-		return e, 0, nil, fmt.Errorf("%w: stamp %d", ErrMalformed, e.StampMs)
+		return e, fmt.Errorf("%w: stamp %d", ErrMalformed, e.StampMs)
 	}
 	e.BatchID = BatchID(b[14:30])
-	return e, int(n), b[entryPrefixBytes:], nil
+	e.count, e.frames = int(n), b[entryPrefixBytes:]
+	return e, nil
 }

@@ -12,17 +12,18 @@ const FeatureLevel = 2
 // MaxFeatureLevel bounds the levels that can be asked for.
 const MaxFeatureLevel = 1 << 20
 
-// checkFeatureLevels refuses an entry that raises the level above this build's. It is asked before anything of the
-// entry is applied.
-func checkFeatureLevels(cmds []Command) error {
-	for _, cmd := range cmds {
-		if c, ok := cmd.(RaiseFeatureLevel); ok {
-			if err := checkFeatureLevel(c.Level, c.Version); err != nil {
-				return err
-			}
-		}
+// checkApplicable reports whether this build can apply a command: it must be able to read it, and know the feature level
+// that it raises the cluster to. It is asked about a whole entry before anything of it is applied.
+func checkApplicable(frame []byte) error {
+	if CommandType(frame[0]) != TypeRaiseFeatureLevel {
+		return checkFrame(frame)
 	}
-	return nil
+	cmd, err := decodeFrame(frame)
+	if err != nil {
+		return err
+	}
+	c := cmd.(RaiseFeatureLevel)
+	return checkFeatureLevel(c.Level, c.Version)
 }
 
 func checkFeatureLevel(level uint32, version string) error {

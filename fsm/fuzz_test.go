@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"reflect"
@@ -18,12 +19,20 @@ func FuzzDecode(f *testing.F) {
 		f.Add(frame[0], frame[1], frame[commandHeaderBytes:len(frame)-commandCRCBytes])
 	}
 	f.Fuzz(func(t *testing.T, kind, version byte, payload []byte) {
-		cmd, err := Decode(sealed(kind, version, payload))
+		frame := sealed(kind, version, payload)
+		cmd, err := Decode(frame)
+		if checked := checkFrame(frame[:len(frame)-commandCRCBytes]); fmt.Sprint(checked) != fmt.Sprint(err) &&
+			len(payload) <= MaxCommandBytes {
+			t.Fatalf("decoded: %v, checked: %v", err, checked)
+		}
 		if err != nil {
 			if cmd != nil || !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrUnsupported) {
 				t.Fatalf("%+v, %v", cmd, err)
 			}
 			return
+		}
+		if err := Validate(cmd); err != nil {
+			t.Fatalf("%+v was decoded and is not valid: %v", cmd, err)
 		}
 		again, err := Decode(Encode(cmd))
 		if err != nil || !reflect.DeepEqual(again, cmd) {

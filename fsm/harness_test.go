@@ -234,9 +234,11 @@ func (s *recordStore) chunkCount() int { return len(s.chunks) - 1 - len(s.free) 
 // pageCount is how many pages hold locks.
 func (t *lockTable) pageCount() int { return max(0, len(t.pages.pages)-1) - len(t.pages.free) }
 
+func keyOf(m *Machine, id RecordID) storeKey { return m.hasher.key(appendStoreKey(nil, id)) }
+
 // changeLock changes a lock behind the machine's back, all but its key.
 func changeLock(m *Machine, id RecordID, change func(l *lock)) {
-	ref := m.locks.find(m.storeKey(id))
+	ref := m.locks.find(keyOf(m, id))
 	l := m.locks.pages.read(ref).lock()
 	change(&l)
 	m.locks.pages.write(ref).set(&l)

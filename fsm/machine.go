@@ -62,37 +62,52 @@ func New(cfg Config) *Machine {
 // Apply applies one log entry and returns a result for each of its commands. An error means that the entry could not
 // be read, by damage (ErrMalformed) or age of this build (ErrUnsupported), or raises the feature level above this
 // build's (ErrUnsupported); then nothing of it was applied, and the caller must not go on to the next one.
+//
+// The entry comes without its commands, which were applied from the bytes. Nothing that is returned or kept aliases data,
+// but for the commands of Entry.Decode.
 func (m *Machine) Apply(index, term uint64, data []byte) (Entry, []Result, error) {
-	e, err := DecodeEntry(data)
-	if err == nil {
-		err = checkFeatureLevels(e.Commands)
-	}
+	e, err := readEntry(data, checkApplicable)
 	if err != nil {
 		return Entry{}, nil, fmt.Errorf("log entry %d of term %d: %w", index, term, err)
 	}
 	m.index, m.term = index, term
 	m.clockMs = max(m.clockMs, e.StampMs)
-	results := make([]Result, len(e.Commands))
-	for i, cmd := range e.Commands {
-		results[i] = m.apply(cmd)
-		m.digest = chainDigest(m.digest, m.clockMs, e.frames[i], &results[i])
+	results := make([]Result, e.count)
+	rest := e.frames
+	for i := range results {
+		var frame []byte
+		frame, rest = splitFrame(rest)
+		results[i] = m.apply(frame)
+		m.digest = chainDigest(m.digest, m.clockMs, frame, &results[i])
 	}
 	m.reap(MaxReapPerEntry)
 	return e, results, nil
 }
 
-func (m *Machine) apply(cmd Command) Result {
+// apply applies a command that checkApplicable accepted.
+func (m *Machine) apply(frame []byte) Result {
+	d := decoder{b: frame[commandHeaderBytes:]}
+	switch kind := CommandType(frame[0]); kind {
+	case TypeClaim:
+		c := d.claim()
+		return m.claim(&c)
+	case TypeComplete:
+		c := d.complete()
+		return m.complete(&c)
+	case TypeRenew:
+		return m.renew(d.renew())
+	case TypeRelease:
+		return m.release(d.release())
+	case TypeDelete:
+		return m.delete(d.recordID())
+	default:
+		return m.control(decodePayload(kind, &d))
+	}
+}
+
+// control applies a command of the control plane.
+func (m *Machine) control(cmd Command) Result {
 	switch c := cmd.(type) {
-	case Claim:
-		return m.claim(c)
-	case Complete:
-		return m.complete(c)
-	case Renew:
-		return m.renew(c)
-	case Release:
-		return m.release(c)
-	case Delete:
-		return m.delete(c)
 	case Init:
 		return m.init(c)
 	case Establish:

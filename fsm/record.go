@@ -3,26 +3,26 @@ package fsm
 import "bytes"
 
 // claim decides a POST: the only way to a lock.
-func (m *Machine) claim(c Claim) Result {
-	key := m.storeKey(c.ID)
+func (m *Machine) claim(c *claimView) Result {
+	key := m.storeKey(c.id)
 	if rec, ok := m.completed(key); ok {
-		return replayed(rec, c)
+		return replayed(rec, c.fingerprint)
 	}
 	held, ok := m.held(key)
 	if !ok {
 		return m.grant(c, key)
 	}
 	fingerprint := string(held.fingerprint)
-	if mismatch(fingerprint, c.Fingerprint) {
+	if mismatch(fingerprint, c.fingerprint) {
 		return Result{Outcome: FingerprintMismatch, Fingerprint: fingerprint}
 	}
 	if !held.live(m.clockMs) {
-		if c.Fingerprint == "" {
-			c.Fingerprint = fingerprint
+		if len(c.fingerprint) == 0 {
+			c.fingerprint = []byte(fingerprint)
 		}
 		return m.grant(c, key)
 	}
-	if string(held.owner) == c.Owner {
+	if bytes.Equal(held.owner, c.owner) {
 		r := m.granted(&held)
 		r.Reentered = true
 		return r
@@ -31,25 +31,27 @@ func (m *Machine) claim(c Claim) Result {
 }
 
 // mismatch reports whether a caller's fingerprint contradicts the one on record. Either may be absent.
-func mismatch(recorded, given string) bool { return recorded != "" && given != "" && recorded != given }
+func mismatch[T string | []byte](recorded string, given T) bool {
+	return recorded != "" && len(given) != 0 && recorded != string(given)
+}
 
-func (m *Machine) grant(c Claim, key storeKey) Result {
-	if refused, ok := m.countGrant(c.ID.Tenant); !ok {
+func (m *Machine) grant(c *claimView, key storeKey) Result {
+	if refused, ok := m.countGrant(c.id.tenant); !ok {
 		return refused
 	}
-	l := &lock{
+	l := lock{
 		key:         key.bytes,
-		token:       c.Token,
+		token:       c.token,
 		fence:       m.nextFence(),
-		owner:       []byte(c.Owner),
-		fingerprint: []byte(c.Fingerprint),
-		leaseMs:     c.LeaseMs,
-		leaseEndMs:  leaseEnd(m.clockMs, c.LeaseMs),
+		owner:       c.owner,
+		fingerprint: c.fingerprint,
+		leaseMs:     c.leaseMs,
+		leaseEndMs:  leaseEnd(m.clockMs, c.leaseMs),
 		createdAtMs: m.clockMs,
-		ttlMs:       c.TTLMs,
+		ttlMs:       c.ttlMs,
 	}
-	m.locks.put(key, l, m.clockMs)
-	return m.granted(l)
+	m.locks.put(key, &l, m.clockMs)
+	return m.granted(&l)
 }
 
 func leaseEnd(nowMs, leaseMs int64) int64 {
@@ -86,8 +88,8 @@ func heldByAnother(l *lock, nowMs int64) Result {
 }
 
 // complete decides a PUT. Late is better than lost: only a token that someone else's has replaced is refused.
-func (m *Machine) complete(c Complete) Result {
-	key := m.storeKey(c.ID)
+func (m *Machine) complete(c *completeView) Result {
+	key := m.storeKey(c.id)
 	if rec, ok := m.completed(key); ok {
 		if !sameValue(rec, c) {
 			return Result{Outcome: AlreadyCompleted, Fingerprint: rec.Fingerprint}
@@ -95,19 +97,19 @@ func (m *Machine) complete(c Complete) Result {
 		return Result{Outcome: Stored, ExpiresAtMs: rec.ExpiresAtMs, Fingerprint: rec.Fingerprint}
 	}
 	held, locked := m.held(key)
-	if !c.Token.IsZero() && (!locked || held.token != c.Token) {
+	if !c.token.IsZero() && (!locked || held.token != c.token) {
 		return Result{Outcome: LockLost}
 	}
 	rec := Record{
-		Status:      c.Status,
-		Headers:     c.Headers,
-		Body:        c.Body,
+		Status:      c.status,
+		Headers:     c.headers,
+		Body:        c.body,
 		CreatedAtMs: m.clockMs,
-		ExpiresAtMs: m.clockMs + c.TTLMs,
+		ExpiresAtMs: m.clockMs + c.ttlMs,
 	}
 	if locked {
 		rec.Fingerprint = string(held.fingerprint)
-		if c.InheritTTL {
+		if c.inheritTTL {
 			rec.ExpiresAtMs = m.clockMs + held.ttlMs
 		}
 		m.locks.remove(key)
@@ -117,19 +119,19 @@ func (m *Machine) complete(c Complete) Result {
 }
 
 // sameValue reports whether c would store what rec already holds: then it is a retry. Values are compared as bytes.
-func sameValue(rec Record, c Complete) bool {
-	return rec.Status == c.Status && bytes.Equal(rec.Headers, c.Headers) && bytes.Equal(rec.Body, c.Body)
+func sameValue(rec Record, c *completeView) bool {
+	return rec.Status == c.status && bytes.Equal(rec.Headers, c.headers) && bytes.Equal(rec.Body, c.body)
 }
 
-func (m *Machine) renew(c Renew) Result {
-	key := m.storeKey(c.ID)
+func (m *Machine) renew(c renewView) Result {
+	key := m.storeKey(c.id)
 	held, ok := m.held(key)
-	if !ok || held.token != c.Token {
+	if !ok || held.token != c.token {
 		return Result{Outcome: LockLost}
 	}
 	lease := held.leaseMs
-	if !c.KeepLease {
-		lease = c.LeaseMs
+	if !c.keepLease {
+		lease = c.leaseMs
 	}
 	end := leaseEnd(m.clockMs, lease)
 	m.locks.setLease(key, lease, end, m.clockMs)
@@ -138,21 +140,21 @@ func (m *Machine) renew(c Renew) Result {
 
 // release gives a lock back. A lock that is gone already, by completion too, needs no releasing: that is what a holder
 // meets that releases on every way out.
-func (m *Machine) release(c Release) Result {
-	key := m.storeKey(c.ID)
+func (m *Machine) release(c releaseView) Result {
+	key := m.storeKey(c.id)
 	held, ok := m.held(key)
 	if !ok {
 		return Result{Outcome: OK}
 	}
-	if held.token != c.Token {
+	if held.token != c.token {
 		return Result{Outcome: LockLost}
 	}
 	m.locks.remove(key)
 	return Result{Outcome: OK, Existed: true}
 }
 
-func (m *Machine) delete(c Delete) Result {
-	key := m.storeKey(c.ID)
+func (m *Machine) delete(id idView) Result {
+	key := m.storeKey(id)
 	if _, ok := m.completed(key); ok {
 		m.records.remove(key)
 		return Result{Outcome: Deleted, Existed: true}
@@ -183,8 +185,8 @@ func (m *Machine) completed(key storeKey) (Record, bool) {
 }
 
 // storeKey encodes id in the machine's own buffer, which the next call overwrites.
-func (m *Machine) storeKey(id RecordID) storeKey {
-	m.keyBuf = appendStoreKey(m.keyBuf[:0], id)
+func (m *Machine) storeKey(id idView) storeKey {
+	m.keyBuf = joinStoreKey(m.keyBuf[:0], id.tenant, id.scope, id.key)
 	return m.hasher.key(m.keyBuf)
 }
 

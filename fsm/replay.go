@@ -11,7 +11,7 @@ func (m *Machine) Replay(c Claim, nowMs int64) (r Result, ok bool) {
 	nowMs = max(nowMs, m.clockMs)
 	key := m.hasher.key(appendStoreKey(make([]byte, 0, 128), c.ID))
 	if rec, found := m.completed(key); found {
-		return replayed(rec, c), rec.ExpiresAtMs > nowMs
+		return replayed(rec, c.Fingerprint), rec.ExpiresAtMs > nowMs
 	}
 	held, found := m.held(key)
 	if !found || !held.live(nowMs) {
@@ -24,8 +24,8 @@ func (m *Machine) Replay(c Claim, nowMs int64) (r Result, ok bool) {
 }
 
 // replayed answers a claim of a completed record.
-func replayed(rec Record, c Claim) Result {
-	if mismatch(rec.Fingerprint, c.Fingerprint) {
+func replayed[T string | []byte](rec Record, fingerprint T) Result {
+	if mismatch(rec.Fingerprint, fingerprint) {
 		return Result{Outcome: FingerprintMismatch, Fingerprint: rec.Fingerprint}
 	}
 	return Result{Outcome: Cached, Record: rec}

@@ -478,7 +478,7 @@ func TestRestoreRefusesNumbersOutOfBounds(t *testing.T) {
 	lockOf := func(change func(m *Machine, l *lock)) func(m *Machine) {
 		return func(m *Machine) { changeLock(m, recordID("lock"), func(l *lock) { change(m, l) }) }
 	}
-	recordOf := func(m *Machine) slabRecord { return m.records.get(m.storeKey(recordID("record"))) }
+	recordOf := func(m *Machine) slabRecord { return m.records.get(keyOf(m, recordID("record"))) }
 	le := binary.LittleEndian
 	tests := []struct {
 		name string

@@ -1,0 +1,58 @@
+package fsm
+
+import "fmt"
+
+// Validate reports whether a command keeps to its limits. It returns nil if and only if Decode accepts what Encode makes
+// of the command; otherwise an error that wraps ErrMalformed. A command that is not valid must not reach the log: there
+// it would stop every node.
+func Validate(cmd Command) error {
+	switch c := cmd.(type) {
+	case Claim:
+		return firstInvalid(c.ID,
+			limit{"owner", within(int64(len(c.Owner)), 1, MaxOwnerBytes+OwnerPrefixBytes)},
+			limit{"lease", validLease(c.LeaseMs)},
+			limit{"ttl", within(c.TTLMs, 1, MaxTTLMs)},
+			limit{"fingerprint", len(c.Fingerprint) <= MaxFingerprintBytes})
+	case Complete:
+		return firstInvalid(c.ID,
+			limit{"status", within(int64(c.Status), MinStatus, MaxStatus)},
+			limit{"headers", within(int64(len(c.Headers)), 2, MaxHeadersBytes)},
+			limit{"body", within(int64(len(c.Body)), 1, MaxBodyBytes)},
+			limit{"ttl", within(c.TTLMs, 1, MaxTTLMs)})
+	case Renew:
+		return firstInvalid(c.ID, limit{"lease", validLease(c.LeaseMs)})
+	case Release:
+		return firstInvalid(c.ID)
+	case Delete:
+		return firstInvalid(c.ID)
+	default: // rare enough to be tried
+		_, err := Decode(Encode(cmd))
+		return err
+	}
+}
+
+// limit is what is limited and whether it was kept to.
+type limit struct {
+	of   string
+	kept bool
+}
+
+func firstInvalid(id RecordID, limits ...limit) error {
+	all := [...]limit{
+		{"tenant", id.Tenant >= 1 && id.Tenant <= MaxTenants},
+		{"scope", within(int64(len(id.Scope)), 1, MaxScopeBytes)},
+		{"key", within(int64(len(id.Key)), 1, MaxKeyBytes)},
+	}
+	for _, list := range [...][]limit{all[:], limits} {
+		for _, l := range list {
+			if !l.kept {
+				return fmt.Errorf("%w: %s", ErrMalformed, l.of)
+			}
+		}
+	}
+	return nil
+}
+
+func within(v, lo, hi int64) bool { return v >= lo && v <= hi }
+
+func validLease(ms int64) bool { return ms == NeverMs || within(ms, MinLeaseMs, MaxLeaseMs) }
