@@ -67,6 +67,15 @@ func (d *decoder) take(n int, what string) []byte {
 }
 
 func (d *decoder) uvarint(what string) uint64 {
+	if len(d.b) > 0 && d.b[0] < 0x80 { // most are lengths and small numbers
+		v := d.b[0]
+		d.b = d.b[1:]
+		return uint64(v)
+	}
+	return d.longUvarint(what)
+}
+
+func (d *decoder) longUvarint(what string) uint64 {
 	v, n := binary.Uvarint(d.b)
 	if n <= 0 {
 		d.fail(what)
@@ -90,13 +99,13 @@ func (d *decoder) integer(lo, hi int64, what string) int64 {
 // bytes reads a byte string of lo…hi bytes; the result aliases the input.
 func (d *decoder) bytes(lo, hi int, what string) []byte {
 	n := d.uvarint(what)
-	if d.err == nil && (n < uint64(lo) || n > uint64(hi)) {
+	if d.err != nil || n < uint64(lo) || n > uint64(hi) || n > uint64(len(d.b)) {
 		d.fail(what)
-	}
-	if d.err != nil {
 		return nil
 	}
-	return d.take(int(n), what)
+	taken := d.b[:n:n]
+	d.b = d.b[n:]
+	return taken
 }
 
 func (d *decoder) string(lo, hi int, what string) string {

@@ -185,7 +185,7 @@ func TestDigestSeesDamage(t *testing.T) {
 	t.Parallel()
 	damage := map[string]func(m *Machine){
 		"fence":       func(m *Machine) { m.grants++ },
-		"lock":        func(m *Machine) { m.locks.remove(keyOf(m, recordID("lock"))) },
+		"lock":        func(m *Machine) { removeLock(m, recordID("lock")) },
 		"lease":       func(m *Machine) { changeLock(m, recordID("lock"), func(l *lock) { l.leaseEndMs++ }) },
 		"record gone": func(m *Machine) { m.records.remove(keyOf(m, recordID("k"))) },
 		"expiry":      func(m *Machine) { m.records.get(keyOf(m, recordID("k")))[12]++ },

@@ -194,6 +194,7 @@ func dumpRecords(m *Machine) string {
 	var lines []string
 	for _, l := range m.locks.all {
 		if held, ok := m.held(m.hasher.key(l.key)); ok {
+			held.ref = 0
 			view := m.View(mustSplit(string(l.key)))
 			lines = append(lines, fmt.Sprintf("lock %q %+v view %+v", l.key, held, view))
 		}
@@ -235,6 +236,11 @@ func (s *recordStore) chunkCount() int { return len(s.chunks) - 1 - len(s.free) 
 func (t *lockTable) pageCount() int { return max(0, len(t.pages.pages)-1) - len(t.pages.free) }
 
 func keyOf(m *Machine, id RecordID) storeKey { return m.hasher.key(appendStoreKey(nil, id)) }
+
+func removeLock(m *Machine, id RecordID) {
+	key := keyOf(m, id)
+	m.locks.remove(key.hash, m.locks.find(key))
+}
 
 // changeLock changes a lock behind the machine's back, all but its key.
 func changeLock(m *Machine, id RecordID, change func(l *lock)) {

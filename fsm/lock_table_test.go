@@ -51,7 +51,7 @@ func (tr *lockTrial) put() {
 		ttlMs: 1 + tr.rng.Int64N(1<<tr.rng.IntN(18)),
 	}
 	l.leaseEndMs = leaseEnd(tr.nowMs, l.leaseMs)
-	tr.table.put(key, &l, tr.nowMs)
+	tr.table.put(key, &l, tr.table.find(key), tr.nowMs)
 	tr.want[string(key.bytes)] = l
 }
 
@@ -59,8 +59,8 @@ func (tr *lockTrial) setLease() {
 	key := tr.anyKey()
 	leaseMs := tr.rng.Int64N(4) * 1_000
 	end := leaseEnd(tr.nowMs, leaseMs)
-	tr.table.setLease(key, leaseMs, end, tr.nowMs)
 	if l, ok := tr.want[string(key.bytes)]; ok {
+		tr.table.setLease(tr.table.find(key), leaseMs, end, tr.nowMs)
 		l.leaseMs, l.leaseEndMs = leaseMs, end
 		tr.want[string(key.bytes)] = l
 	}
@@ -68,7 +68,9 @@ func (tr *lockTrial) setLease() {
 
 func (tr *lockTrial) remove() {
 	key := tr.anyKey()
-	tr.table.remove(key)
+	if ref := tr.table.find(key); ref != 0 {
+		tr.table.remove(key.hash, ref)
+	}
 	delete(tr.want, string(key.bytes))
 }
 
@@ -173,7 +175,8 @@ func TestLockTableAgainstMap(t *testing.T) {
 				tr.check()
 				tr.checkSnapshots()
 				for key := range tr.want {
-					tr.table.remove(tr.table.key([]byte(key)))
+					key := tr.table.key([]byte(key))
+					tr.table.remove(key.hash, tr.table.find(key))
 				}
 				clear(tr.want)
 				tr.check()

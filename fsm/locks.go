@@ -3,7 +3,8 @@ package fsm
 // lock is a held or lapsed lock. One that was read from the table aliases it: its bytes are good until the table is
 // changed.
 type lock struct {
-	key         []byte // as made by appendStoreKey
+	ref         lockRef // where it was read; 0 for one that was not
+	key         []byte  // as made by appendStoreKey
 	token       Token
 	fence       uint64
 	owner       []byte
@@ -62,7 +63,9 @@ func (t *lockTable) get(key storeKey) (lock, bool) {
 	if ref == 0 {
 		return lock{}, false
 	}
-	return t.pages.read(ref).lock(), true
+	l := t.pages.read(ref).lock()
+	l.ref = ref
+	return l, true
 }
 
 // find returns where the lock on a key is, or 0.
@@ -73,23 +76,20 @@ func (t *lockTable) find(key storeKey) lockRef {
 	return lockRef(p.number())
 }
 
-// put sets the lock on a key, which is l.key. Nothing of l may alias the table.
-func (t *lockTable) put(key storeKey, l *lock, nowMs int64) {
-	t.remove(key)
+// put sets the lock on a key, which is l.key. The one that was there before, if any, is at old. Nothing of l may alias the
+// table.
+func (t *lockTable) put(key storeKey, l *lock, old lockRef, nowMs int64) {
+	if old != 0 {
+		t.remove(key.hash, old)
+	}
 	ref := t.pages.allocate(lockSlotBytes(l))
 	t.pages.write(ref).set(l)
 	t.index.add(key.hash, at(uint32(ref), 0))
 	t.link(ref, l.expiresAtMs(), nowMs)
 }
 
-// setLease changes the lease of the lock on a key, if there is one.
-func (t *lockTable) setLease(key storeKey, leaseMs, leaseEndMs, nowMs int64) {
-	if ref := t.find(key); ref != 0 {
-		t.setLeaseAt(ref, leaseMs, leaseEndMs, nowMs)
-	}
-}
-
-func (t *lockTable) setLeaseAt(ref lockRef, leaseMs, leaseEndMs, nowMs int64) {
+// setLease changes the lease of the lock at ref.
+func (t *lockTable) setLease(ref lockRef, leaseMs, leaseEndMs, nowMs int64) {
 	s := t.pages.write(ref)
 	before := s.lock()
 	s.setLease(leaseMs, leaseEndMs)
@@ -100,14 +100,8 @@ func (t *lockTable) setLeaseAt(ref lockRef, leaseMs, leaseEndMs, nowMs int64) {
 	}
 }
 
-// remove forgets the lock on a key, if there is one.
-func (t *lockTable) remove(key storeKey) {
-	if ref := t.find(key); ref != 0 {
-		t.removeAt(key.hash, ref)
-	}
-}
-
-func (t *lockTable) removeAt(hash uint64, ref lockRef) {
+// remove forgets the lock at ref, whose key has that hash.
+func (t *lockTable) remove(hash uint64, ref lockRef) {
 	t.unlink(ref)
 	t.index.remove(hash, at(uint32(ref), 0))
 	t.pages.release(ref)
@@ -125,7 +119,7 @@ func (t *lockTable) reap(nowMs int64, limit int) int {
 			if removed == limit {
 				return removed
 			}
-			t.removeAt(t.key(t.pages.read(b.head).key()).hash, b.head)
+			t.remove(t.key(t.pages.read(b.head).key()).hash, b.head)
 			removed++
 		}
 		t.buckets.removeFirst()

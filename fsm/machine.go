@@ -154,7 +154,7 @@ func (m *Machine) establish(c Establish) Result {
 	m.clockMs = max(m.clockMs, c.ClockMs)
 	for _, ref := range live {
 		l := m.locks.pages.read(ref).lock()
-		m.locks.setLeaseAt(ref, l.leaseMs, l.leaseEndMs+longer, m.clockMs)
+		m.locks.setLease(ref, l.leaseMs, l.leaseEndMs+longer, m.clockMs)
 	}
 	return Result{Outcome: OK}
 }

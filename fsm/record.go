@@ -8,9 +8,9 @@ func (m *Machine) claim(c *claimView) Result {
 	if rec, ok := m.completed(key); ok {
 		return replayed(rec, c.fingerprint)
 	}
-	held, ok := m.held(key)
-	if !ok {
-		return m.grant(c, key)
+	held, ok := m.locks.get(key)
+	if !ok || held.expired(m.clockMs) {
+		return m.grant(c, key, held.ref)
 	}
 	fingerprint := string(held.fingerprint)
 	if mismatch(fingerprint, c.fingerprint) {
@@ -20,7 +20,7 @@ func (m *Machine) claim(c *claimView) Result {
 		if len(c.fingerprint) == 0 {
 			c.fingerprint = []byte(fingerprint)
 		}
-		return m.grant(c, key)
+		return m.grant(c, key, held.ref)
 	}
 	if bytes.Equal(held.owner, c.owner) {
 		r := m.granted(&held)
@@ -35,7 +35,8 @@ func mismatch[T string | []byte](recorded string, given T) bool {
 	return recorded != "" && len(given) != 0 && recorded != string(given)
 }
 
-func (m *Machine) grant(c *claimView, key storeKey) Result {
+// grant gives the caller the lock, in the place of the one at old, if any.
+func (m *Machine) grant(c *claimView, key storeKey, old lockRef) Result {
 	if refused, ok := m.countGrant(c.id.tenant); !ok {
 		return refused
 	}
@@ -50,7 +51,7 @@ func (m *Machine) grant(c *claimView, key storeKey) Result {
 		createdAtMs: m.clockMs,
 		ttlMs:       c.ttlMs,
 	}
-	m.locks.put(key, &l, m.clockMs)
+	m.locks.put(key, &l, old, m.clockMs)
 	return m.granted(&l)
 }
 
@@ -112,7 +113,7 @@ func (m *Machine) complete(c *completeView) Result {
 		if c.inheritTTL {
 			rec.ExpiresAtMs = m.clockMs + held.ttlMs
 		}
-		m.locks.remove(key)
+		m.locks.remove(key.hash, held.ref)
 	}
 	m.records.put(key, rec, m.clockMs)
 	return Result{Outcome: Stored, ExpiresAtMs: rec.ExpiresAtMs, Fingerprint: rec.Fingerprint}
@@ -134,7 +135,7 @@ func (m *Machine) renew(c renewView) Result {
 		lease = c.leaseMs
 	}
 	end := leaseEnd(m.clockMs, lease)
-	m.locks.setLease(key, lease, end, m.clockMs)
+	m.locks.setLease(held.ref, lease, end, m.clockMs)
 	return Result{Outcome: Renewed, LeaseMs: lease, LeaseEndMs: end}
 }
 
@@ -149,7 +150,7 @@ func (m *Machine) release(c releaseView) Result {
 	if held.token != c.token {
 		return Result{Outcome: LockLost}
 	}
-	m.locks.remove(key)
+	m.locks.remove(key.hash, held.ref)
 	return Result{Outcome: OK, Existed: true}
 }
 
@@ -159,8 +160,8 @@ func (m *Machine) delete(id idView) Result {
 		m.records.remove(key)
 		return Result{Outcome: Deleted, Existed: true}
 	}
-	if _, ok := m.held(key); ok {
-		m.locks.remove(key)
+	if held, ok := m.held(key); ok {
+		m.locks.remove(key.hash, held.ref)
 		return Result{Outcome: Deleted, Existed: true}
 	}
 	return Result{Outcome: Deleted}

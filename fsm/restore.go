@@ -26,7 +26,7 @@ func (m *Machine) takeLock(l *lock) error {
 	if m.locks.find(key) != 0 {
 		return fmt.Errorf("%w: lock twice", ErrMalformed)
 	}
-	m.locks.put(key, l, m.clockMs)
+	m.locks.put(key, l, 0, m.clockMs)
 	return nil
 }
 
