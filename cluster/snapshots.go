@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -49,6 +50,8 @@ type snapshotStore struct {
 	raft.SnapshotStore
 	dir      string // of the snapshots
 	restored restoredState
+	// verified names the snapshot that was found intact when the store was opened, until it is opened itself.
+	verified atomic.Pointer[string]
 }
 
 // openSnapshots opens the snapshots in dir, removes those that a crash left unfinished, and refuses a newest one that
@@ -73,6 +76,8 @@ func openSnapshots(dir string, log hclog.Logger) (*snapshotStore, error) {
 		return nil, damagedSnapshot(newest, err)
 	}
 	s.restored.note(meta)
+	id := filepath.Base(newest)
+	s.verified.Store(&id)
 	return s, nil
 }
 
@@ -145,8 +150,9 @@ func checkSnapshot(path string) (inside raftMeta, err error) {
 	}
 	defer f.Close()
 	crc := crc64.New(crc64.MakeTable(crc64.ECMA)) // as raft.FileSnapshotStore has it
-	inside, err = readRaftMeta(io.TeeReader(f, crc))
-	if err != nil {
+	ahead := readAhead(io.TeeReader(f, crc))
+	inside, err = readRaftMeta(ahead)
+	if err := errors.Join(err, ahead.Close()); err != nil {
 		return inside, err
 	}
 	info, err := f.Stat()
