@@ -1,6 +1,9 @@
 package fsm
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 const (
 	lockPageBytes = 8 << 10
@@ -58,8 +61,7 @@ func (x *lockPages) read(ref lockRef) lockSlot { return ref.in(x.pages[ref.page(
 func (x *lockPages) write(ref lockRef) lockSlot {
 	s := &x.pages[ref.page()]
 	if s.captures != x.captures {
-		own := *s.page
-		s.page, s.captures = &own, x.captures
+		s.page, s.captures = (*lockPage)(bytes.Clone(s.page[:])), x.captures
 	}
 	return ref.in(s.page)
 }
@@ -74,9 +76,9 @@ func (x *lockPages) share() []*lockPage {
 	return pages
 }
 
-// allocate returns a slot of that many bytes.
-func (x *lockPages) allocate(bytes int) lockRef {
-	units := (bytes + lockUnitBytes - 1) / lockUnitBytes
+// allocate returns a slot of that size.
+func (x *lockPages) allocate(size int) lockRef {
+	units := (size + lockUnitBytes - 1) / lockUnitBytes
 	if len(x.open[units]) == 0 {
 		x.addPage(units)
 	}
