@@ -141,11 +141,11 @@ func benchRecord() Record {
 
 // benchStore returns a store of benchRecords records that expire at once, and their keys.
 func benchStore(b *testing.B) (*recordStore, []storeKey) {
-	s := newRecordStore(newHasher(maphash.MakeSeed()))
+	rec, s := benchRecord(), newRecordStore(newHasher(maphash.MakeSeed()))
 	keys := make([]storeKey, benchRecords)
 	for i := range keys {
 		keys[i] = s.key(appendStoreKey(nil, benchID(i)))
-		s.put(keys[i], benchRecord(), noon2026)
+		s.put(keys[i], &rec, noon2026)
 	}
 	return s, keys
 }
@@ -161,7 +161,7 @@ func BenchmarkStorePut(b *testing.B) {
 		if i%benchRecords == 0 { // bounds the memory, growth included
 			s = newRecordStore(s.hasher)
 		}
-		s.put(keys[i%benchRecords], rec, noon2026)
+		s.put(keys[i%benchRecords], &rec, noon2026)
 	}
 }
 

@@ -200,8 +200,8 @@ func dumpRecords(m *Machine) string {
 		}
 	}
 	for _, key := range storedKeys(m) {
-		if rec, ok := m.completed(m.hasher.key([]byte(key))); ok {
-			lines = append(lines, fmt.Sprintf("record %q %+v view %+v", key, rec, m.View(mustSplit(key))))
+		if r := m.completed(m.hasher.key([]byte(key))); r != nil {
+			lines = append(lines, fmt.Sprintf("record %q %+v view %+v", key, r.decoded(), m.View(mustSplit(key))))
 		}
 	}
 	slices.Sort(lines)
@@ -227,6 +227,11 @@ func storedKeys(m *Machine) []string {
 		}
 	}
 	return keys
+}
+
+func (r slabRecord) decoded() (rec Record) {
+	r.decode(&rec)
+	return rec
 }
 
 // chunkCount is how many chunks hold records.

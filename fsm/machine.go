@@ -77,31 +77,31 @@ func (m *Machine) Apply(index, term uint64, data []byte) (Entry, []Result, error
 	for i := range results {
 		var frame []byte
 		frame, rest = splitFrame(rest)
-		results[i] = m.apply(frame)
+		m.apply(frame, &results[i])
 		m.digest = chainDigest(m.digest, m.clockMs, frame, &results[i])
 	}
 	m.reap(MaxReapPerEntry)
 	return e, results, nil
 }
 
-// apply applies a command that checkApplicable accepted.
-func (m *Machine) apply(frame []byte) Result {
+// apply applies a command that checkApplicable accepted. The result is filled in at r, which is zero.
+func (m *Machine) apply(frame []byte, r *Result) {
 	d := decoder{b: frame[commandHeaderBytes:]}
 	switch kind := CommandType(frame[0]); kind {
 	case TypeClaim:
 		c := d.claim()
-		return m.claim(&c)
+		m.claim(&c, r)
 	case TypeComplete:
 		c := d.complete()
-		return m.complete(&c)
+		m.complete(&c, r)
 	case TypeRenew:
-		return m.renew(d.renew())
+		m.renew(d.renew(), r)
 	case TypeRelease:
-		return m.release(d.release())
+		m.release(d.release(), r)
 	case TypeDelete:
-		return m.delete(d.recordID())
+		m.delete(d.recordID(), r)
 	default:
-		return m.control(decodePayload(kind, &d))
+		*r = m.control(decodePayload(kind, &d))
 	}
 }
 

@@ -2,32 +2,35 @@ package fsm
 
 import "bytes"
 
+// The commands about records fill in the result where it is going to stay: it is large, and they are most of the log.
+
 // claim decides a POST: the only way to a lock.
-func (m *Machine) claim(c *claimView) Result {
+func (m *Machine) claim(c *claimView, r *Result) {
 	key := m.storeKey(c.id)
-	if rec, ok := m.completed(key); ok {
-		return replayed(rec, c.fingerprint)
+	if rec := m.completed(key); rec != nil {
+		replayRecord(rec, c.fingerprint, r)
+		return
 	}
 	held, ok := m.locks.get(key)
 	if !ok || held.expired(m.clockMs) {
-		return m.grant(c, key, held.ref)
+		m.grant(c, key, held.ref, r)
+		return
 	}
-	fingerprint := string(held.fingerprint)
-	if mismatch(fingerprint, c.fingerprint) {
-		return Result{Outcome: FingerprintMismatch, Fingerprint: fingerprint}
-	}
-	if !held.live(m.clockMs) {
+	r.Fingerprint = string(held.fingerprint)
+	switch {
+	case mismatch(r.Fingerprint, c.fingerprint):
+		r.Outcome = FingerprintMismatch
+	case !held.live(m.clockMs):
 		if len(c.fingerprint) == 0 {
-			c.fingerprint = []byte(fingerprint)
+			c.fingerprint = []byte(r.Fingerprint)
 		}
-		return m.grant(c, key, held.ref)
-	}
-	if bytes.Equal(held.owner, c.owner) {
-		r := m.granted(&held)
+		m.grant(c, key, held.ref, r)
+	case bytes.Equal(held.owner, c.owner):
 		r.Reentered = true
-		return r
+		m.granted(&held, r)
+	default:
+		heldByAnother(&held, m.clockMs, r)
 	}
-	return heldByAnother(&held, m.clockMs)
 }
 
 // mismatch reports whether a caller's fingerprint contradicts the one on record. Either may be absent.
@@ -36,9 +39,10 @@ func mismatch[T string | []byte](recorded string, given T) bool {
 }
 
 // grant gives the caller the lock, in the place of the one at old, if any.
-func (m *Machine) grant(c *claimView, key storeKey, old lockRef) Result {
+func (m *Machine) grant(c *claimView, key storeKey, old lockRef, r *Result) {
 	if refused, ok := m.countGrant(c.id.tenant); !ok {
-		return refused
+		*r = refused
+		return
 	}
 	l := lock{
 		key:         key.bytes,
@@ -52,7 +56,8 @@ func (m *Machine) grant(c *claimView, key storeKey, old lockRef) Result {
 		ttlMs:       c.ttlMs,
 	}
 	m.locks.put(key, &l, old, m.clockMs)
-	return m.granted(&l)
+	r.Fingerprint = string(l.fingerprint)
+	m.granted(&l, r)
 }
 
 func leaseEnd(nowMs, leaseMs int64) int64 {
@@ -62,44 +67,41 @@ func leaseEnd(nowMs, leaseMs int64) int64 {
 	return nowMs + leaseMs
 }
 
-func (m *Machine) granted(l *lock) Result {
-	return Result{
-		Outcome:     Granted,
-		Token:       l.token,
-		Fence:       l.fence,
-		LeaseMs:     l.remainingMs(m.clockMs),
-		LeaseEndMs:  l.leaseEndMs,
-		Fingerprint: string(l.fingerprint),
-	}
+func (m *Machine) granted(l *lock, r *Result) {
+	r.Outcome = Granted
+	r.Token = l.token
+	r.Fence = l.fence
+	r.LeaseMs = l.remainingMs(m.clockMs)
+	r.LeaseEndMs = l.leaseEndMs
 }
 
-func heldByAnother(l *lock, nowMs int64) Result {
+func heldByAnother(l *lock, nowMs int64, r *Result) {
 	remaining := l.remainingMs(nowMs)
-	retry := RetryDelayMs
+	r.Outcome = InProgress
+	r.RetryAfterMs = RetryDelayMs
 	if remaining != NeverMs {
-		retry = max(1, min(retry, remaining))
+		r.RetryAfterMs = max(1, min(RetryDelayMs, remaining))
 	}
-	return Result{
-		Outcome:          InProgress,
-		RetryAfterMs:     retry,
-		LeaseRemainingMs: remaining,
-		LeaseEndMs:       l.leaseEndMs,
-		Fingerprint:      string(l.fingerprint),
-	}
+	r.LeaseRemainingMs = remaining
+	r.LeaseEndMs = l.leaseEndMs
 }
 
 // complete decides a PUT. Late is better than lost: only a token that someone else's has replaced is refused.
-func (m *Machine) complete(c *completeView) Result {
+func (m *Machine) complete(c *completeView, r *Result) {
 	key := m.storeKey(c.id)
-	if rec, ok := m.completed(key); ok {
-		if !sameValue(rec, c) {
-			return Result{Outcome: AlreadyCompleted, Fingerprint: rec.Fingerprint}
+	if done := m.completed(key); done != nil {
+		var rec Record
+		done.decode(&rec)
+		r.Outcome, r.Fingerprint = AlreadyCompleted, rec.Fingerprint
+		if sameValue(&rec, c) {
+			r.Outcome, r.ExpiresAtMs = Stored, rec.ExpiresAtMs
 		}
-		return Result{Outcome: Stored, ExpiresAtMs: rec.ExpiresAtMs, Fingerprint: rec.Fingerprint}
+		return
 	}
 	held, locked := m.held(key)
 	if !c.token.IsZero() && (!locked || held.token != c.token) {
-		return Result{Outcome: LockLost}
+		r.Outcome = LockLost
+		return
 	}
 	rec := Record{
 		Status:      c.status,
@@ -115,56 +117,55 @@ func (m *Machine) complete(c *completeView) Result {
 		}
 		m.locks.remove(key.hash, held.ref)
 	}
-	m.records.put(key, rec, m.clockMs)
-	return Result{Outcome: Stored, ExpiresAtMs: rec.ExpiresAtMs, Fingerprint: rec.Fingerprint}
+	m.records.put(key, &rec, m.clockMs)
+	r.Outcome, r.ExpiresAtMs, r.Fingerprint = Stored, rec.ExpiresAtMs, rec.Fingerprint
 }
 
 // sameValue reports whether c would store what rec already holds: then it is a retry. Values are compared as bytes.
-func sameValue(rec Record, c *completeView) bool {
+func sameValue(rec *Record, c *completeView) bool {
 	return rec.Status == c.status && bytes.Equal(rec.Headers, c.headers) && bytes.Equal(rec.Body, c.body)
 }
 
-func (m *Machine) renew(c renewView) Result {
-	key := m.storeKey(c.id)
-	held, ok := m.held(key)
+func (m *Machine) renew(c renewView, r *Result) {
+	held, ok := m.held(m.storeKey(c.id))
 	if !ok || held.token != c.token {
-		return Result{Outcome: LockLost}
+		r.Outcome = LockLost
+		return
 	}
 	lease := held.leaseMs
 	if !c.keepLease {
 		lease = c.leaseMs
 	}
-	end := leaseEnd(m.clockMs, lease)
-	m.locks.setLease(held.ref, lease, end, m.clockMs)
-	return Result{Outcome: Renewed, LeaseMs: lease, LeaseEndMs: end}
+	r.Outcome, r.LeaseMs, r.LeaseEndMs = Renewed, lease, leaseEnd(m.clockMs, lease)
+	m.locks.setLease(held.ref, lease, r.LeaseEndMs, m.clockMs)
 }
 
 // release gives a lock back. A lock that is gone already, by completion too, needs no releasing: that is what a holder
 // meets that releases on every way out.
-func (m *Machine) release(c releaseView) Result {
+func (m *Machine) release(c releaseView, r *Result) {
 	key := m.storeKey(c.id)
 	held, ok := m.held(key)
-	if !ok {
-		return Result{Outcome: OK}
+	switch {
+	case !ok:
+		r.Outcome = OK
+	case held.token != c.token:
+		r.Outcome = LockLost
+	default:
+		m.locks.remove(key.hash, held.ref)
+		r.Outcome, r.Existed = OK, true
 	}
-	if held.token != c.token {
-		return Result{Outcome: LockLost}
-	}
-	m.locks.remove(key.hash, held.ref)
-	return Result{Outcome: OK, Existed: true}
 }
 
-func (m *Machine) delete(id idView) Result {
+func (m *Machine) delete(id idView, r *Result) {
 	key := m.storeKey(id)
-	if _, ok := m.completed(key); ok {
+	r.Outcome = Deleted
+	if m.completed(key) != nil {
 		m.records.remove(key)
-		return Result{Outcome: Deleted, Existed: true}
-	}
-	if held, ok := m.held(key); ok {
+		r.Existed = true
+	} else if held, ok := m.held(key); ok {
 		m.locks.remove(key.hash, held.ref)
-		return Result{Outcome: Deleted, Existed: true}
+		r.Existed = true
 	}
-	return Result{Outcome: Deleted}
 }
 
 // held returns the lock on a key, live or lapsed, unless it has expired.
@@ -176,13 +177,13 @@ func (m *Machine) held(key storeKey) (lock, bool) {
 	return l, true
 }
 
-// completed returns the record of a key unless it has expired.
-func (m *Machine) completed(key storeKey) (Record, bool) {
+// completed returns the record of a key, or nil if there is none or it has expired.
+func (m *Machine) completed(key storeKey) slabRecord {
 	r := m.records.get(key)
 	if r == nil || r.expiresAtMs() <= m.clockMs {
-		return Record{}, false
+		return nil
 	}
-	return r.record(), true
+	return r
 }
 
 // storeKey encodes id in the machine's own buffer, which the next call overwrites.
@@ -201,14 +202,12 @@ func (m *Machine) ViewAt(id RecordID, nowMs int64) View {
 // View reads a record at the committed clock. Several calls may run at once.
 func (m *Machine) View(id RecordID) View {
 	key := m.hasher.key(appendStoreKey(make([]byte, 0, 128), id))
-	if rec, ok := m.completed(key); ok {
-		return View{
-			State:       StateCompleted,
-			Record:      rec,
-			Fingerprint: rec.Fingerprint,
-			ExpiresAtMs: rec.ExpiresAtMs,
-			ChangesAtMs: rec.ExpiresAtMs,
-		}
+	if done := m.completed(key); done != nil {
+		v := View{State: StateCompleted}
+		done.decode(&v.Record)
+		v.Fingerprint = v.Record.Fingerprint
+		v.ExpiresAtMs, v.ChangesAtMs = v.Record.ExpiresAtMs, v.Record.ExpiresAtMs
+		return v
 	}
 	held, ok := m.held(key)
 	if !ok {

@@ -54,7 +54,7 @@ func (s *recordStore) find(key storeKey) (position, bool) {
 }
 
 // put stores a record under its key, in place of one that has expired.
-func (s *recordStore) put(key storeKey, rec Record, nowMs int64) {
+func (s *recordStore) put(key storeKey, rec *Record, nowMs int64) {
 	size := slabHeaderBytes + len(key.bytes) - storeKeyHeaderBytes + len(rec.Fingerprint) + len(rec.Headers) + len(rec.Body)
 	c, p := s.reserve(rec.ExpiresAtMs, size, nowMs)
 	c.data = appendSlabRecord(c.data, key.bytes, rec)

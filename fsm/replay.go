@@ -10,23 +10,28 @@ package fsm
 func (m *Machine) Replay(c Claim, nowMs int64) (r Result, ok bool) {
 	nowMs = max(nowMs, m.clockMs)
 	key := m.hasher.key(appendStoreKey(make([]byte, 0, 128), c.ID))
-	if rec, found := m.completed(key); found {
-		return replayed(rec, c.Fingerprint), rec.ExpiresAtMs > nowMs
+	if rec := m.completed(key); rec != nil {
+		replayRecord(rec, c.Fingerprint, &r)
+		return r, rec.expiresAtMs() > nowMs
 	}
-	held, found := m.held(key)
-	if !found || !held.live(nowMs) {
+	held, found := m.locks.get(key)
+	if !found || held.expired(m.clockMs) || !held.live(nowMs) {
 		return Result{}, false
 	}
-	if fingerprint := string(held.fingerprint); mismatch(fingerprint, c.Fingerprint) {
-		return Result{Outcome: FingerprintMismatch, Fingerprint: fingerprint}, true
+	r.Fingerprint = string(held.fingerprint)
+	if mismatch(r.Fingerprint, c.Fingerprint) {
+		r.Outcome = FingerprintMismatch
+		return r, true
 	}
-	return heldByAnother(&held, nowMs), string(held.owner) != c.Owner
+	heldByAnother(&held, nowMs, &r)
+	return r, string(held.owner) != c.Owner
 }
 
-// replayed answers a claim of a completed record.
-func replayed[T string | []byte](rec Record, fingerprint T) Result {
-	if mismatch(rec.Fingerprint, fingerprint) {
-		return Result{Outcome: FingerprintMismatch, Fingerprint: rec.Fingerprint}
+// replayRecord answers a claim of a completed record.
+func replayRecord[T string | []byte](rec slabRecord, fingerprint T, r *Result) {
+	rec.decode(&r.Record)
+	r.Outcome = Cached
+	if mismatch(r.Record.Fingerprint, fingerprint) {
+		*r = Result{Outcome: FingerprintMismatch, Fingerprint: r.Record.Fingerprint}
 	}
-	return Result{Outcome: Cached, Record: rec}
 }

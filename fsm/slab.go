@@ -51,22 +51,19 @@ func (r slabRecord) hasStoreKey(key []byte) bool {
 		string(key[5:]) == string(r[slabHeaderBytes:slabHeaderBytes+scope+keyLen])
 }
 
-// record decodes r. Byte slices alias it.
-func (r slabRecord) record() Record {
+// decode fills in rec, whose byte slices alias r.
+func (r slabRecord) decode(rec *Record) {
 	scope, key, fingerprint, headers, _ := r.lens()
 	at := r[slabHeaderBytes+scope+key:]
-	rec := Record{
-		Status:      binary.LittleEndian.Uint16(r[24:]),
-		CreatedAtMs: r.createdAtMs(),
-		ExpiresAtMs: r.expiresAtMs(),
-		Fingerprint: string(at[:fingerprint]),
-		Headers:     at[fingerprint : fingerprint+headers : fingerprint+headers],
-		Body:        at[fingerprint+headers : len(at) : len(at)],
-	}
+	rec.Status = binary.LittleEndian.Uint16(r[24:])
+	rec.CreatedAtMs = r.createdAtMs()
+	rec.ExpiresAtMs = r.expiresAtMs()
+	rec.Fingerprint = string(at[:fingerprint])
+	rec.Headers = at[fingerprint : fingerprint+headers : fingerprint+headers]
 	if headers == 0 {
 		rec.Headers = emptyHeaders
 	}
-	return rec
+	rec.Body = at[fingerprint+headers : len(at) : len(at)]
 }
 
 // valid reports whether r, read from outside, is one whole record within the limits.
@@ -85,7 +82,7 @@ func (r slabRecord) valid() bool {
 }
 
 // appendSlabRecord appends the record of a store key.
-func appendSlabRecord(b, key []byte, rec Record) []byte {
+func appendSlabRecord(b, key []byte, rec *Record) []byte {
 	le := binary.LittleEndian
 	headers := rec.Headers
 	if string(headers) == string(emptyHeaders) {

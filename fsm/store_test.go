@@ -33,7 +33,7 @@ func (h *shelf) put(key, body string, ttl int64) {
 		Status: 200, Headers: []byte(`{"k":"` + key + `"}`), Body: []byte(body), Fingerprint: "f" + key,
 		CreatedAtMs: h.nowMs, ExpiresAtMs: h.nowMs + ttl,
 	}
-	h.s.put(h.key(key), rec, h.nowMs)
+	h.s.put(h.key(key), &rec, h.nowMs)
 	h.want[key] = rec
 }
 
@@ -65,7 +65,7 @@ func (h *shelf) check(keys ...string) {
 			h.t.Fatalf("record %q found: %v, want %v", key, found, present)
 		}
 		if got := (Record{}); found {
-			if got = r.record(); !sameRecord(&got, &want) {
+			if got = r.decoded(); !sameRecord(&got, &want) {
 				h.t.Fatalf("record %q is %+v, want %+v", key, got, want)
 			}
 		}
@@ -160,11 +160,11 @@ func TestSlabGrowth(t *testing.T) {
 		key := fmt.Sprint(i)
 		keys = append(keys, key)
 		h.put(key, string(bytes.Repeat([]byte{byte('a' + i%26)}, size)), ttlMs)
-		handedOut[key] = h.s.get(h.key(key)).record().Body
+		handedOut[key] = h.s.get(h.key(key)).decoded().Body
 	}
 	h.check(keys...)
 	for key, body := range handedOut {
-		again := h.s.get(h.key(key)).record().Body
+		again := h.s.get(h.key(key)).decoded().Body
 		if &again[0] != &body[0] || !bytes.Equal(body, h.want[key].Body) {
 			t.Fatalf("the body of record %q moved or changed", key)
 		}
@@ -189,7 +189,7 @@ func TestRecordOutlivesItsSlab(t *testing.T) {
 	t.Parallel()
 	h := newShelf(t, math.MaxUint64)
 	h.put("a", "first", 1_000)
-	body := h.s.get(h.key("a")).record().Body
+	body := h.s.get(h.key("a")).decoded().Body
 	h.advance(10_000)
 	for i := range 1_000 {
 		h.put(fmt.Sprint(i), "second", 1_000)
@@ -217,8 +217,8 @@ func TestSlabRecordRoundTrip(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			key := appendStoreKey(nil, tt.id)
-			r := slabRecord(appendSlabRecord(nil, key, tt.rec))
-			if got := r.record(); !sameRecord(&got, &tt.rec) {
+			r := slabRecord(appendSlabRecord(nil, key, &tt.rec))
+			if got := r.decoded(); !sameRecord(&got, &tt.rec) {
 				t.Errorf("record changed on its way through a slab")
 			}
 			if !r.valid() || !r.hasStoreKey(key) || !bytes.Equal(r.appendStoreKey(nil), key) {
