@@ -1,6 +1,17 @@
 package fsm
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// A chunk is not larger, because making one takes as long as zeroing it, and Apply waits for that.
+const (
+	minChunkBytes = 4 << 10
+	maxChunkBytes = 256 << 10
+	// maxSharedBytes is the size above which a record has a chunk of its own: little is wasted then where it would end.
+	maxSharedBytes = maxChunkBytes / 8
+)
 
 // chunk is a piece of a slab. Its capacity is fixed when it is made: its bytes never move, so they may be handed out.
 type chunk struct {
@@ -71,18 +82,31 @@ func (s *recordStore) putEncoded(key storeKey, r slabRecord, nowMs int64) (repla
 // reserve finds the chunk, and the place in it, for the next record of that expiry and at most that size.
 func (s *recordStore) reserve(expiresAtMs int64, size int, nowMs int64) (*chunk, position) {
 	sl := s.slabs.at(bucketEnd(nowMs, expiresAtMs), func() *slab { return &slab{} })
-	capacity := minChunkBytes
-	if n := len(sl.chunks); n > 0 {
-		open := &s.chunks[sl.chunks[n-1]]
-		if cap(open.data)-len(open.data) >= size {
-			return open, at(sl.chunks[n-1], len(open.data))
-		}
-		capacity = min(2*cap(open.data), maxChunkBytes)
+	open := len(sl.chunks) - 1 // the last chunk is the one that is being filled
+	if size > maxSharedBytes {
+		number := s.newChunk(sl, size)
+		sl.chunks = slices.Insert(sl.chunks, max(0, open), number)
+		return &s.chunks[number], at(number, 0)
 	}
-	number := s.number()
-	s.chunks[number] = chunk{data: make([]byte, 0, max(capacity, size)), slab: sl}
+	capacity := minChunkBytes
+	if open >= 0 {
+		number := sl.chunks[open]
+		c := &s.chunks[number]
+		if cap(c.data)-len(c.data) >= size {
+			return c, at(number, len(c.data))
+		}
+		capacity = min(2*cap(c.data), maxChunkBytes)
+	}
+	number := s.newChunk(sl, max(capacity, size))
 	sl.chunks = append(sl.chunks, number)
 	return &s.chunks[number], at(number, 0)
+}
+
+// newChunk makes a chunk, which the slab has yet to list.
+func (s *recordStore) newChunk(sl *slab, capacity int) uint32 {
+	number := s.number()
+	s.chunks[number] = chunk{data: make([]byte, 0, capacity), slab: sl}
+	return number
 }
 
 // number returns the number of a chunk that is free.

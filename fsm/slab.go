@@ -10,13 +10,9 @@ import "encoding/binary"
 // which is also how it lies in a snapshot. Empty headers are stored as nothing.
 const slabHeaderBytes = 4 + 8 + 8 + 4 + 2 + 1 + 1 + 2 + 2 + 2 + 4
 
-const (
-	minChunkBytes = 4 << 10
-	maxChunkBytes = 1 << 20
-	// maxSlabRecordBytes bounds what a snapshot may hold as one record.
-	maxSlabRecordBytes = slabHeaderBytes + MaxScopeBytes + MaxKeyBytes +
-		MaxFingerprintBytes + MaxHeadersBytes + MaxBodyBytes
-)
+// maxSlabRecordBytes bounds what a snapshot may hold as one record.
+const maxSlabRecordBytes = slabHeaderBytes + MaxScopeBytes + MaxKeyBytes +
+	MaxFingerprintBytes + MaxHeadersBytes + MaxBodyBytes
 
 // emptyHeaders is what a record without headers answers.
 var emptyHeaders = []byte("{}")

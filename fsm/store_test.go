@@ -149,7 +149,9 @@ func TestSlabGrowth(t *testing.T) {
 	t.Parallel()
 	h := newShelf(t, math.MaxUint64)
 	rng := rand.New(rand.NewPCG(9, 9))
-	sizes := []int{1, minChunkBytes - 200, minChunkBytes, maxChunkBytes - 200, MaxBodyBytes, 1, 300}
+	sizes := []int{
+		1, minChunkBytes - 200, minChunkBytes, maxSharedBytes - 200, maxSharedBytes, maxChunkBytes - 200, MaxBodyBytes, 1, 300,
+	}
 	var keys []string
 	handedOut := make(map[string][]byte)
 	for i := range 2_000 {
