@@ -71,6 +71,18 @@ func (x *index) find(hash uint64, match func(position) bool) (position, bool) {
 	return 0, false
 }
 
+// touch reads where find would begin to look, and returns something that depends on it.
+func (x *index) touch(hash uint64) uint32 {
+	if x.count == 0 {
+		return 0
+	}
+	s := x.segment(hash)
+	if s.used == 0 {
+		return 0
+	}
+	return s.slots[s.home(uint32(hash))].hash
+}
+
 // add enters a position beside those that have the same hash.
 func (x *index) add(hash uint64, p position) {
 	s := x.segment(hash)

@@ -72,13 +72,6 @@ func (s *recordStore) put(key storeKey, rec *Record, nowMs int64) {
 	s.link(key, p)
 }
 
-// putEncoded stores a record that is already encoded, and reports whether it took the place of another.
-func (s *recordStore) putEncoded(key storeKey, r slabRecord, nowMs int64) (replaced bool) {
-	c, p := s.reserve(r.expiresAtMs(), len(r), nowMs)
-	c.data = append(c.data, r...)
-	return s.link(key, p)
-}
-
 // reserve finds the chunk, and the place in it, for the next record of that expiry and at most that size.
 func (s *recordStore) reserve(expiresAtMs int64, size int, nowMs int64) (*chunk, position) {
 	sl := s.slabs.at(bucketEnd(nowMs, expiresAtMs), func() *slab { return &slab{} })

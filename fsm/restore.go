@@ -14,8 +14,16 @@ import (
 // feature level above this build's) or those of package snapshot.
 func Restore(cfg Config, r *snapshot.Reader) (*Machine, error) {
 	m := New(cfg)
-	s := sectionReader{m: m, takeLock: m.takeLock, takeRecord: m.takeRecord}
-	if err := s.readAll(r); err != nil {
+	loader := recordLoader{store: m.records}
+	s := sectionReader{m: m, takeLock: m.takeLock, takeRecord: func(r slabRecord) error {
+		loader.nowMs = m.clockMs
+		return loader.add(r)
+	}}
+	err := s.readAll(r)
+	if err == nil {
+		err = loader.link()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
 	return m, nil
@@ -27,14 +35,6 @@ func (m *Machine) takeLock(l *lock) error {
 		return fmt.Errorf("%w: lock twice", ErrMalformed)
 	}
 	m.locks.put(key, l, 0, m.clockMs)
-	return nil
-}
-
-func (m *Machine) takeRecord(r slabRecord) error {
-	m.keyBuf = r.appendStoreKey(m.keyBuf[:0])
-	if replaced := m.records.putEncoded(m.hasher.key(m.keyBuf), r, m.clockMs); replaced {
-		return fmt.Errorf("%w: record twice", ErrMalformed)
-	}
 	return nil
 }
 
