@@ -192,7 +192,8 @@ func dumpMembers(members []*Member) string {
 // out: whether it was removed already is no part of the state.
 func dumpRecords(m *Machine) string {
 	var lines []string
-	for _, l := range m.locks.all {
+	for _, s := range m.locks.slots {
+		l := s.lock()
 		if held, ok := m.held(m.hasher.key(l.key)); ok {
 			held.ref = 0
 			view := m.View(mustSplit(string(l.key)))

@@ -35,6 +35,16 @@ func (s lockSlot) setPrev(ref lockRef) { binary.LittleEndian.PutUint32(s, uint32
 
 func (s lockSlot) setNext(ref lockRef) { binary.LittleEndian.PutUint32(s[4:], uint32(ref)) }
 
+func (s lockSlot) lease() (leaseMs, leaseEndMs int64) {
+	return int64(binary.LittleEndian.Uint64(s[40:])), int64(binary.LittleEndian.Uint64(s[48:]))
+}
+
+func (s lockSlot) expiresAtMs() int64 {
+	_, end := s.lease()
+	le := binary.LittleEndian
+	return lockExpiry(end, int64(le.Uint64(s[56:])), int64(le.Uint64(s[64:])))
+}
+
 func (s lockSlot) setLease(leaseMs, leaseEndMs int64) {
 	binary.LittleEndian.PutUint64(s[40:], uint64(leaseMs))
 	binary.LittleEndian.PutUint64(s[48:], uint64(leaseEndMs))

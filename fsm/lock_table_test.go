@@ -111,7 +111,8 @@ func (tr *lockTrial) check() {
 		tr.t.Fatalf("%d locks, want %d", tr.table.len(), len(tr.want))
 	}
 	listed := make(map[string]lock)
-	for ref, l := range tr.table.all {
+	for ref, s := range tr.table.slots {
+		l := s.lock()
 		if found := tr.table.find(tr.table.key(l.key)); found != ref {
 			tr.t.Fatalf("lock %q is at %x and found at %x", l.key, ref, found)
 		}

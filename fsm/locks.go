@@ -19,11 +19,13 @@ type lock struct {
 func (l *lock) live(nowMs int64) bool { return l.leaseEndMs == NeverMs || nowMs < l.leaseEndMs }
 
 // expiresAtMs is when the lock is forgotten: its own life is over and so is its lease.
-func (l *lock) expiresAtMs() int64 {
-	if l.leaseEndMs == NeverMs {
+func (l *lock) expiresAtMs() int64 { return lockExpiry(l.leaseEndMs, l.createdAtMs, l.ttlMs) }
+
+func lockExpiry(leaseEndMs, createdAtMs, ttlMs int64) int64 {
+	if leaseEndMs == NeverMs {
 		return NeverMs
 	}
-	return max(l.leaseEndMs, l.createdAtMs+l.ttlMs)
+	return max(leaseEndMs, createdAtMs+ttlMs)
 }
 
 func (l *lock) expired(nowMs int64) bool {
@@ -91,12 +93,25 @@ func (t *lockTable) put(key storeKey, l *lock, old lockRef, nowMs int64) {
 // setLease changes the lease of the lock at ref.
 func (t *lockTable) setLease(ref lockRef, leaseMs, leaseEndMs, nowMs int64) {
 	s := t.pages.write(ref)
-	before := s.lock()
+	before := s.expiresAtMs()
 	s.setLease(leaseMs, leaseEndMs)
-	after := s.lock()
-	if after.expiresAtMs() != before.expiresAtMs() {
+	if after := s.expiresAtMs(); after != before {
 		t.unlink(ref)
-		t.link(ref, after.expiresAtMs(), nowMs)
+		t.link(ref, after, nowMs)
+	}
+}
+
+// extend adds to the leases that are live at nowMs and have an end. The clock is at laterMs then.
+func (t *lockTable) extend(byMs, nowMs, laterMs int64) {
+	var live []lockRef
+	for ref, s := range t.slots {
+		if _, end := s.lease(); end > nowMs {
+			live = append(live, ref)
+		}
+	}
+	for _, ref := range live {
+		lease, end := t.pages.read(ref).lease()
+		t.setLease(ref, lease, end+byMs, laterMs)
 	}
 }
 
@@ -176,12 +191,12 @@ func (t *lockTable) lists() []lockRef {
 	return heads
 }
 
-// all calls yield for every lock, in the order of lists. The table must not be changed meanwhile.
-func (t *lockTable) all(yield func(lockRef, lock) bool) {
+// slots calls yield for every lock, in the order of lists. The table must not be changed meanwhile.
+func (t *lockTable) slots(yield func(lockRef, lockSlot) bool) {
 	for _, ref := range t.lists() {
 		for ref != 0 {
 			s := t.pages.read(ref)
-			if !yield(ref, s.lock()) {
+			if !yield(ref, s) {
 				return
 			}
 			_, ref, _ = s.links()

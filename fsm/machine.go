@@ -145,17 +145,9 @@ func (m *Machine) init(c Init) Result {
 // lock, which is affordable because leaders change seldom.
 func (m *Machine) establish(c Establish) Result {
 	longer := c.GraceMs + max(0, c.ClockMs-m.clockMs)
-	var live []lockRef
-	for ref, l := range m.locks.all {
-		if l.leaseEndMs != NeverMs && l.live(m.clockMs) {
-			live = append(live, ref)
-		}
-	}
+	before := m.clockMs
 	m.clockMs = max(m.clockMs, c.ClockMs)
-	for _, ref := range live {
-		l := m.locks.pages.read(ref).lock()
-		m.locks.setLease(ref, l.leaseMs, l.leaseEndMs+longer, m.clockMs)
-	}
+	m.locks.extend(longer, before, m.clockMs)
 	return Result{Outcome: OK}
 }
 

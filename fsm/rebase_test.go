@@ -216,8 +216,8 @@ func TestRebaseTakesTheHigher(t *testing.T) {
 		if tt.level > 1 {
 			to.FeatureVersion = "cluster"
 		}
-		for _, l := range m.locks.all {
-			changeLock(m, mustSplit(string(l.key)), func(l *lock) { l.fence = tt.snapshot<<grantBits | 1 })
+		for _, slot := range m.locks.slots {
+			changeLock(m, mustSplit(string(slot.key())), func(l *lock) { l.fence = tt.snapshot<<grantBits | 1 })
 		}
 		file, s, err := rebased(written(t, m.Snapshot()), to, 1, 1)
 		if err != nil {
