@@ -15,9 +15,19 @@
 // anything. Expiry is likewise judged when an entry is applied; removing what has expired is bounded per entry and
 // never changes an answer.
 //
+// # Memory
+//
+// Nothing of which there may be millions is an object of its own, so the garbage collector has next to nothing to
+// follow. Records lie encoded in chunks, grouped by when they expire (recordStore). Locks lie encoded in pages
+// (lockTable). An index without pointers finds both by the hash of their key.
+//
+// Apply waits for nothing that grows with the state: index segments grow one at a time, what has expired is removed
+// some at a time, and a capture copies lists of chunks and pages. Pages that a snapshot shares are copied one by one, as
+// they are changed. A leader's first entry alone visits every lock.
+//
 // # Concurrency
 //
 // A Machine is not safe for concurrent use: its owner serialises [Machine.Apply] with the reads. Three things may be
 // used beside a running Apply: the [Directory] (immutable, replaced as a whole), the bytes of a [Record] (append-only
-// storage, never overwritten) and a [Snapshot] that was captured.
+// storage, never overwritten) and a [Snapshot] that was captured (its pages are copied before they are changed).
 package fsm
