@@ -94,7 +94,47 @@ func wantRestored(t *testing.T, m *Machine, n int) {
 		t.Fatalf("restored: %v", err)
 	}
 	t.Logf("restored at %d ns a record", perRecord(int64(time.Since(at)), n))
-	runtime.KeepAlive(restored)
+	wantExpired(t, restored, n)
+}
+
+// wantExpired lets all records fall due at once, and applies entries until they are gone.
+func wantExpired(t *testing.T, m *Machine, n int) {
+	t.Helper()
+	data := encodeEntry(m.ClockMs() + 3*ttlMs)
+	var slowest time.Duration
+	start := time.Now()
+	for entries := 0; m.Records() > 0; entries++ {
+		at := time.Now()
+		if _, _, err := m.Apply(m.Index()+1, 1, data); err != nil || entries > n {
+			t.Fatalf("%d records are left after %d entries: %v", m.Records(), entries, err)
+		}
+		slowest = max(slowest, time.Since(at))
+	}
+	t.Logf("expired at %d ns a record, slowest entry of %d: %v", perRecord(int64(time.Since(start)), n), MaxReapPerEntry, slowest)
+}
+
+// TestLockMemory wants the same of a lock. It is smaller by a half of -records.
+func TestLockMemory(t *testing.T) {
+	const owner, maxOverhead = "r:0123456789abcdef0123456789abcdef", 160
+	n := *memoryRecords / 2 / memoryRecordsAtOnce * memoryRecordsAtOnce
+	before := heapBytes()
+	j := newJournal(t)
+	for i := 0; i < n; i += memoryRecordsAtOnce {
+		cmds := make([]Command, memoryRecordsAtOnce)
+		for k := range cmds {
+			id := RecordID{Tenant: 1, Scope: memoryScope, Key: fmt.Sprintf("%0*d", memoryKeyBytes, i+k)}
+			cmds[k] = Claim{ID: id, Owner: owner, Token: tok(byte(k)), LeaseMs: leaseMs, TTLMs: ttlMs}
+		}
+		j.entry(noon2026+int64(i)/10, cmds...)
+	}
+	overhead := perRecord(heapBytes()-before, n) - int64(len(memoryScope)+memoryKeyBytes+len(owner))
+	if j.m.Locks() != n || overhead > maxOverhead {
+		t.Errorf("%d locks of %d take %d bytes beyond scope, key and owner, want at most %d", j.m.Locks(), n, overhead, maxOverhead)
+	}
+	at := time.Now()
+	s := j.m.Snapshot()
+	t.Logf("%d locks: %d bytes each beyond scope, key and owner; captured in %v", n, overhead, time.Since(at))
+	runtime.KeepAlive(s)
 }
 
 func writeFile(t *testing.T, path string, s *Snapshot) {
