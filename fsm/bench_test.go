@@ -70,6 +70,24 @@ func BenchmarkApplyClaims(b *testing.B) {
 	perCommand(b)
 }
 
+// BenchmarkApplyClaimsAmongMany is BenchmarkApplyClaims with two million records there.
+func BenchmarkApplyClaimsAmongMany(b *testing.B) {
+	b.ReportAllocs()
+	j := newJournal(b)
+	rec := benchRecord()
+	for i := range 8 * benchRecords {
+		id := benchID(-1 - i)
+		j.m.records.put(keyOf(j.m, id), &rec, noon2026)
+	}
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		data := benchEntry(noon2026+int64(i), i*benchBatch, benchClaim)
+		b.StartTimer()
+		mustApply(b, j.m, data, Granted)
+	}
+	perCommand(b)
+}
+
 func BenchmarkApplyReplays(b *testing.B) {
 	b.ReportAllocs()
 	j := newJournal(b)
