@@ -273,7 +273,7 @@ func TestStoreOnAFullDisk(t *testing.T) {
 
 func testStoreOnAFullDisk(t *testing.T, dir string) {
 	const rounds, perRound = 20, 25
-	store, err := openStore(dir)
+	store, err := openStore(dir, *logStoreFlag, discardLog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func testStoreOnAFullDisk(t *testing.T, dir string) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	reopened, err := openStore(dir)
+	reopened, err := openStore(dir, *logStoreFlag, discardLog)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -70,6 +72,8 @@ type Config struct {
 	BackupEvery time.Duration
 	BackupKeep  int
 
+	LogStore string // how a new DataDir keeps the log, LogStoreBolt or LogStoreWAL; another than that of an existing one is refused
+
 	RaftMultiplier    int           // 1…MaxRaftMultiplier, scales all of raft's timeouts
 	SnapshotThreshold uint64        // log entries after which a snapshot is due
 	StoreDeadline     time.Duration // a store call that takes longer ends the process
@@ -87,6 +91,7 @@ func (cfg Config) withDefaults() Config {
 	setDefault(&cfg.ClusterName, DefaultClusterName)
 	setDefault(&cfg.RaftAdvertise, cfg.RaftAddr)
 	setDefault(&cfg.GossipAdvertise, cfg.GossipAddr)
+	setDefault(&cfg.LogStore, LogStoreAuto)
 	setDefault(&cfg.RaftMultiplier, 1)
 	setDefault(&cfg.SnapshotThreshold, DefaultSnapshotThreshold)
 	setDefault(&cfg.StoreDeadline, DefaultStoreDeadline)
@@ -119,6 +124,9 @@ func (cfg Config) validate() error {
 	}
 	if !namePattern.MatchString(cfg.ClusterName) {
 		return fmt.Errorf("cluster name %q: want 1 to 63 letters, digits, '.', '_' or '-'", cfg.ClusterName)
+	}
+	if !slices.Contains(LogStores, cfg.LogStore) {
+		return fmt.Errorf("log store %q: want one of %s", cfg.LogStore, strings.Join(LogStores, ", "))
 	}
 	if cfg.BootstrapExpect < 0 || cfg.BootstrapExpect > MaxBootstrapExpect {
 		return fmt.Errorf("bootstrap expect %d: want 0 to %d", cfg.BootstrapExpect, MaxBootstrapExpect)

@@ -23,7 +23,7 @@ const (
 // identity returns the node's id, which the data directory keeps: raft counts votes by it, so a directory never
 // changes its id.
 func identity(dir, configured string) (string, error) {
-	kept, err := readIdentity(dir, nodeIDFile, namePattern, raftFile)
+	kept, err := readIdentity(dir, nodeIDFile, namePattern, raftFile, walDir)
 	switch {
 	case err != nil:
 		return "", err
@@ -53,9 +53,9 @@ func diskIdentity(dir string) (string, error) {
 	return id, keepIdentity(dir, diskIDFile, id)
 }
 
-// readIdentity returns an identity that the directory keeps, or "" if it is new: if it does not hold the file that is
-// made after it either.
-func readIdentity(dir, name string, pattern *regexp.Regexp, later string) (string, error) {
+// readIdentity returns an identity that the directory keeps, or "" if it is new: if it holds nothing either that is made
+// after it.
+func readIdentity(dir, name string, pattern *regexp.Regexp, later ...string) (string, error) {
 	path := filepath.Join(dir, name)
 	raw, err := os.ReadFile(path)
 	kept := strings.TrimSpace(string(raw))
@@ -67,8 +67,10 @@ func readIdentity(dir, name string, pattern *regexp.Regexp, later string) (strin
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("read %s: %w", path, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, later)); err == nil {
-		return "", fmt.Errorf("%s is missing beside an existing log: restore it, the node must not change it", path)
+	for _, made := range later {
+		if _, err := os.Stat(filepath.Join(dir, made)); err == nil {
+			return "", fmt.Errorf("%s is missing beside an existing log: restore it, the node must not change it", path)
+		}
 	}
 	return "", nil
 }

@@ -185,7 +185,7 @@ func TestFounderRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	empty, err := openStore(h.cfg.DataDir)
+	empty, err := openStore(h.cfg.DataDir, *logStoreFlag, discardLog)
 	if err != nil {
 		t.Fatal(err)
 	}

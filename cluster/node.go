@@ -128,6 +128,10 @@ func assemble(cfg Config, p parts) (*Node, error) {
 		fatal:    n.fail,
 		observe:  func(d time.Duration) { n.metrics.storeSeconds.Observe(d.Seconds()) },
 	}
+	if store, ok := p.logs.(roomMaker); ok {
+		store.whenFull(n.makeRoom)
+		guard.makeRoom = nil
+	}
 	logs, err := raft.NewLogCache(logCacheEntries, &keptLogs{&guardedLogs{guard, p.logs}, &p.snapshots.restored})
 	if err != nil {
 		return nil, fmt.Errorf("log cache: %w", err)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -37,7 +35,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	var cleanup closers
 	defer cleanup.unlessKept()
-	store, err := openStore(cfg.DataDir)
+	store, err := openStore(cfg.DataDir, cfg.LogStore, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -117,11 +115,14 @@ func openPassport(cfg Config) (*passport, error) {
 	if err != nil {
 		return nil, err
 	}
-	// It is written when there is a log already.
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, raftFile)); errors.Is(err, fs.ErrNotExist) && a.clusterID() != "" {
-		return nil, fmt.Errorf("%s is missing in %s, which is that of %s in cluster %s: the node has forgotten what it stored "+
-			"and voted, and must not go on; restore the file, or empty the directory and give the node a new id",
-			raftFile, cfg.DataDir, id, a.clusterID())
+	kind, err := storeIn(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if kind == "" && a.clusterID() != "" { // which is written when there is a log already
+		return nil, fmt.Errorf("the log, %s or %s, is missing in %s, which is that of %s in cluster %s: the node has forgotten "+
+			"what it stored and voted, and must not go on; restore it, or empty the directory and give the node a new id",
+			raftFile, walDir, cfg.DataDir, id, a.clusterID())
 	}
 	p := newPassport(cfg, raft.ServerID(id), diskID, a)
 	p.certificates = certificates

@@ -53,6 +53,9 @@ func openNode(t testing.TB, cfg Config) *Node {
 	if cfg.HTTPURL == "" {
 		cfg.HTTPURL = "http://" + cfg.RaftAddr
 	}
+	if cfg.LogStore == "" {
+		cfg.LogStore = *logStoreFlag
+	}
 	n, err := Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -101,12 +101,6 @@ type recovery struct {
 	snapshots *snapshotStore
 }
 
-// durableStore is what raftboltdb.BoltStore is.
-type durableStore interface {
-	raft.LogStore
-	raft.StableStore
-}
-
 // applyRecovery carries out what PrepareRecovery has left in the directory, if anything, and returns which members
 // recoveries have left out. It comes before raft is started.
 func applyRecovery(cfg Config, id raft.ServerID, store durableStore, snapshots *snapshotStore) ([]string, error) {

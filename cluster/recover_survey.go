@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
 )
 
 // Survey is what the data directory of a stopped node holds, for whoever must decide from which node a cluster is to be
@@ -96,13 +95,17 @@ func survey(dir string, then func(Survey) error) (s Survey, err error) {
 	if err := refuseRemoved(dir); err != nil {
 		return s, err
 	}
-	if s.NodeID, err = readIdentity(dir, nodeIDFile, namePattern, raftFile); err != nil {
+	if s.NodeID, err = readIdentity(dir, nodeIDFile, namePattern, raftFile, walDir); err != nil {
 		return s, err
 	}
-	if _, err := os.Stat(filepath.Join(dir, raftFile)); s.NodeID == "" || errors.Is(err, fs.ErrNotExist) {
+	kind, err := storeIn(dir)
+	if err != nil {
+		return s, err
+	}
+	if s.NodeID == "" || kind == "" {
 		return s, fmt.Errorf("%s is not the data directory of a node that has run", dir)
 	}
-	store, err := openStoreToRead(dir)
+	store, err := openStoreToRead(dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return s, err
 	}
@@ -113,24 +116,7 @@ func survey(dir string, then func(Survey) error) (s Survey, err error) {
 	return s, then(s)
 }
 
-// openStoreToRead opens the store without changing it. No node can start meanwhile.
-func openStoreToRead(dir string) (store *raftboltdb.BoltStore, err error) {
-	path := filepath.Join(dir, raftFile)
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("open %s: %w", path, err)
-		}
-	}()
-	defer refuseDamage(&err)()
-	if err := walkStore(path); err != nil {
-		return nil, err
-	}
-	return raftboltdb.New(raftboltdb.Options{
-		Path: path, BoltOptions: &bbolt.Options{Timeout: boltLockTimeout, ReadOnly: true}, MsgpackUseNewTimeFormat: true,
-	})
-}
-
-func (s *Survey) read(dir string, store *raftboltdb.BoltStore) error {
+func (s *Survey) read(dir string, store durableStore) error {
 	state := newReplay()
 	if err := s.readSnapshot(filepath.Join(dir, snapshotsDir), state); err != nil {
 		return err

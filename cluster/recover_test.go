@@ -24,7 +24,7 @@ import (
 func orphan(t *testing.T) (dir string, before Status, ids []fsm.RecordID) {
 	t.Helper()
 	dir, before, ids = snapshottedDir(t)
-	store, err := openStore(dir)
+	store, err := openStore(dir, *logStoreFlag, discardLog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func prepare(t *testing.T, dir string) Survey {
 // stores opens what a recovery works on. close is safe to call twice.
 func stores(t *testing.T, dir string) (store durableStore, snapshots *snapshotStore, done func()) {
 	t.Helper()
-	bolt, err := openStore(dir)
+	bolt, err := openStore(dir, *logStoreFlag, discardLog)
 	if err != nil {
 		t.Fatal(err)
 	}

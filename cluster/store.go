@@ -3,82 +3,95 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"io"
+	"log/slog"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
-
-	"github.com/syllecta/syllecta/fsm"
 )
 
+// The log stores that a node can have. LogStoreAuto is the one that its data directory has, and DefaultLogStore for a new
+// one.
 const (
-	// boltLockTimeout bounds the wait for the store's file lock, so that a second process on the same data directory
+	LogStoreAuto    = "auto"
+	LogStoreBolt    = "boltdb" // raft-boltdb: one file with a tree of pages
+	LogStoreWAL     = "wal"    // raft-wal: files that are only appended to
+	DefaultLogStore = LogStoreBolt
+)
+
+// LogStores are all values of Config.LogStore.
+var LogStores = []string{LogStoreAuto, LogStoreBolt, LogStoreWAL}
+
+const (
+	// storeLockTimeout bounds the wait for the store's file lock, so that a second process on the same data directory
 	// says so instead of hanging.
-	boltLockTimeout = 2 * time.Second
+	storeLockTimeout = 2 * time.Second
 	// logCacheEntries is how many recent entries are kept in memory for replication.
 	logCacheEntries = 1_024
 )
 
-// openStore opens the log and stable store in dir.
-func openStore(dir string) (store *raftboltdb.BoltStore, err error) {
-	path := filepath.Join(dir, "raft.db")
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("open %s: %w", path, err)
-		}
-	}()
-	defer refuseDamage(&err)()
-	if err := walkStore(path); err != nil {
+var errDirectoryInUse = errors.New("another process uses this data directory")
+
+// durableStore is a log and stable store on disk. To raft all of them are alike: indexes may be missing between entries,
+// and are then not found.
+type durableStore interface {
+	raft.LogStore
+	raft.StableStore
+	io.Closer
+}
+
+// roomMaker is a store that makes room itself when it finds no space: a write of it that failed must not be repeated
+// from outside. Set before its first write.
+type roomMaker interface{ whenFull(makeRoom func()) }
+
+// openStore opens the log and stable store in dir, or makes it there. It refuses a directory that has another one than
+// the kind that is wanted. What it finds and mends, it logs.
+func openStore(dir, want string, log *slog.Logger) (durableStore, error) {
+	kind, err := chooseStore(dir, want)
+	if err != nil {
 		return nil, err
 	}
-	store, err = raftboltdb.New(raftboltdb.Options{
-		Path: path,
-		// The free list is rebuilt when the file is opened instead of being written with every commit.
-		BoltOptions: &bbolt.Options{
-			Timeout: boltLockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-		},
-		MsgpackUseNewTimeFormat: true,
-	})
-	return store, err
-}
-
-// walkStore touches everything in the store's file. Opening the file for writing does that too, to find out which
-// pages are free, but in a goroutine of bbolt's, where a damaged page ends the process without a word.
-func walkStore(path string) error {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: boltLockTimeout, ReadOnly: true})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return errors.New("another process uses this data directory")
-	}
+	store, err := openKind(dir, kind, log)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer db.Close()
-	return db.View(func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
-			return b.ForEach(func(key, value []byte) error {
-				if value == nil || len(key) > bbolt.MaxKeySize {
-					return errors.New("the data is damaged: a key is too long, or a bucket stands where a value should")
-				}
-				_ = crc32.ChecksumIEEE(value) // reads it
-				return nil
-			})
-		})
-	})
+	// Nobody else is at work here now.
+	if err := removeConverted(dir); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
 }
 
-// refuseDamage returns what turns a panic into an error: bbolt and raft answer damaged files with one, if touching
-// the memory behind a file that was cut off does not. It is deferred where files are read for the first time.
+func openKind(dir, kind string, log *slog.Logger) (durableStore, error) {
+	if kind == LogStoreWAL {
+		return openWAL(dir, walOptions{log: log})
+	}
+	return openBolt(dir, false)
+}
+
+// openStoreToRead opens the store that dir has, without changing it. No node can start meanwhile.
+func openStoreToRead(dir string, log *slog.Logger) (durableStore, error) {
+	kind, err := storeIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case LogStoreBolt:
+		return openBolt(dir, true)
+	case LogStoreWAL:
+		return openWAL(dir, walOptions{log: log, readOnly: true})
+	default:
+		return nil, fmt.Errorf("%s has no log", dir)
+	}
+}
+
+// absent reports whether err only says that a key was never set, as raft expects of a new node.
+func absent(err error) bool { return err != nil && err.Error() == raftboltdb.ErrKeyNotFound.Error() }
+
+// refuseDamage returns what turns a panic into an error: bbolt, raft-wal and raft answer damaged files with one, if
+// touching the memory behind a file that was cut off does not. It is deferred where files are read for the first time.
 func refuseDamage(err *error) func() {
 	before := debug.SetPanicOnFault(true)
 	return func() {
@@ -87,160 +100,4 @@ func refuseDamage(err *error) func() {
 			*err = fmt.Errorf("the data is damaged: %v", p)
 		}
 	}
-}
-
-// deadlineSlices is into how many timers a deadline is cut. A process that stands still, frozen or with its whole
-// machine, loses one slice at most, however long that takes: only time in which it ran counts against the disk.
-const deadlineSlices = 10
-
-// storeGuard watches the calls to a store. A call that fails or takes longer than the deadline is reported as fatal:
-// a failed bolt commit may be on disk all the same, and raft keeps a leader whose disk hangs for ever.
-type storeGuard struct {
-	deadline time.Duration
-	fatal    func(error)
-	observe  func(time.Duration) // of a write
-	makeRoom func()              // when a write finds no space; nil if there is nothing to be done about it
-}
-
-func (g *storeGuard) watch(what string) (finish func(error) error) {
-	var done atomic.Bool
-	timer := g.arm(what, &done, deadlineSlices)
-	return func(err error) error {
-		done.Store(true)
-		timer.Stop()
-		if err != nil {
-			g.fatal(fmt.Errorf("the log store failed to %s, so whether it did is unknown: %w", what, err))
-		}
-		return err
-	}
-}
-
-// arm reports a call as fatal that is not done when so many slices of the deadline have passed.
-func (g *storeGuard) arm(what string, done *atomic.Bool, slices int) *time.Timer {
-	return time.AfterFunc(g.deadline/deadlineSlices, func() {
-		switch {
-		case done.Load():
-		case slices > 1:
-			g.arm(what, done, slices-1)
-		default:
-			g.fatal(fmt.Errorf("the log store has not finished to %s within %s: the disk hangs, so whether it will is unknown",
-				what, g.deadline))
-		}
-	})
-}
-
-// write watches a write. One that finds no space is tried once more after room was made, the only error of a store
-// that does not mean "unknown". A bbolt commit writes its pages to places that the last commit does not use, flushes
-// them, overwrites one of two meta pages in place, and flushes that; nothing of it can be seen before the meta page.
-//   - A page for which there is no space fails in write(2), and isFull recognises that alone. The meta pages have had
-//     theirs since the file was made; where a file system copies even those, one that was not taken is the old one.
-//   - So nothing became visible. bbolt rolls back: the list of free pages is made anew from the last commit, the one on
-//     disk, and the handle goes on from there. The next try writes all of its pages again, wherever they are free, and
-//     has its own flushes: nothing of the first try is relied on.
-//   - What is written is entries at indexes, keys with values, or indexes removed: twice is once.
-//
-// A flush that fails is another matter. The meta page of that commit may be visible but not on disk, and bbolt would
-// reuse pages that the one on disk still needs. That stays unknown, and fatal.
-func (g *storeGuard) write(what string, do func() error) error {
-	finish := g.watch(what)
-	err := do()
-	if isFull(err) && g.makeRoom != nil {
-		g.makeRoom()
-		err = do()
-	}
-	return finish(err)
-}
-
-// guardedLogs is a raft.LogStore under a storeGuard that also checks what it reads back.
-type guardedLogs struct {
-	*storeGuard
-	logs raft.LogStore
-}
-
-func (s *guardedLogs) FirstIndex() (uint64, error) {
-	finish := s.watch("read its first index")
-	index, err := s.logs.FirstIndex()
-	return index, finish(err)
-}
-
-func (s *guardedLogs) LastIndex() (uint64, error) {
-	finish := s.watch("read its last index")
-	index, err := s.logs.LastIndex()
-	return index, finish(err)
-}
-
-// GetLog reads an entry and verifies it: the store itself keeps no checksum.
-func (s *guardedLogs) GetLog(index uint64, log *raft.Log) error {
-	finish := s.watch("read an entry")
-	err := s.logs.GetLog(index, log)
-	if errors.Is(err, raft.ErrLogNotFound) {
-		_ = finish(nil)
-		return err
-	}
-	if err == nil {
-		err = unseal(index, log)
-	}
-	if err == nil && log.Type == raft.LogCommand {
-		if err = fsm.VerifyEntry(log.Data); errors.Is(err, fsm.ErrUnsupported) {
-			err = nil // whole, but from a newer version: the state machine says so when it is to be applied
-		}
-	}
-	if err != nil {
-		err = fmt.Errorf("log entry %d: %w", index, err)
-	}
-	return finish(err)
-}
-
-func (s *guardedLogs) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
-
-func (s *guardedLogs) StoreLogs(logs []*raft.Log) error {
-	all := make([]*raft.Log, len(logs))
-	for i, log := range logs {
-		all[i] = sealed(log)
-	}
-	start := time.Now()
-	err := s.write("write entries", func() error { return s.logs.StoreLogs(all) })
-	s.observe(time.Since(start))
-	return err
-}
-
-func (s *guardedLogs) DeleteRange(lo, hi uint64) error {
-	return s.write("delete entries", func() error { return s.logs.DeleteRange(lo, hi) })
-}
-
-// guardedStable is a raft.StableStore under a storeGuard.
-type guardedStable struct {
-	*storeGuard
-	stable raft.StableStore
-}
-
-// absent reports whether err only says that a key was never set, as raft expects of a new node.
-func absent(err error) bool { return err != nil && err.Error() == raftboltdb.ErrKeyNotFound.Error() }
-
-func (s *guardedStable) Set(key, value []byte) error {
-	return s.write("write raft's state", func() error { return s.stable.Set(key, value) })
-}
-
-func (s *guardedStable) Get(key []byte) ([]byte, error) {
-	finish := s.watch("read raft's state")
-	value, err := s.stable.Get(key)
-	if absent(err) {
-		_ = finish(nil)
-		return value, err
-	}
-	return value, finish(err)
-}
-
-func (s *guardedStable) SetUint64(key []byte, value uint64) error {
-	return s.write("write raft's state", func() error { return s.stable.SetUint64(key, value) })
-}
-
-func (s *guardedStable) GetUint64(key []byte) (uint64, error) {
-	finish := s.watch("read raft's state")
-	value, err := s.stable.GetUint64(key)
-	if absent(err) {
-		_ = finish(nil)
-		return value, err
-	}
-	return value, finish(err)
 }

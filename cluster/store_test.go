@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
-	"github.com/hashicorp/go-hclog"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -15,11 +16,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
 
 	"github.com/syllecta/syllecta/fsm"
 )
+
+// logStoreFlag is how nodes keep their log in tests that do not say.
+var logStoreFlag = flag.String("log-store", LogStoreAuto, "log `store` of nodes in tests that are not about one")
+
+var discardLog = slog.New(slog.DiscardHandler)
 
 // fatals collects what a node would end for.
 type fatals struct {
@@ -146,7 +153,7 @@ func TestStoreHangIsFatal(t *testing.T) {
 // TestAbsentIsNotFatal: a new node finds neither entries nor state, in the store of production as in that of tests.
 func TestAbsentIsNotFatal(t *testing.T) {
 	t.Parallel()
-	bolt, err := openStore(t.TempDir())
+	bolt, err := openStore(t.TempDir(), *logStoreFlag, discardLog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +234,7 @@ func TestEveryByteOfAnEntry(t *testing.T) {
 // withLogs opens the log store in dir, without the fsyncs that a test has no use for.
 func withLogs(t *testing.T, dir string, f *fatals, use func(*guardedLogs)) {
 	t.Helper()
-	store, err := openStore(dir)
+	store, err := openStore(dir, *logStoreFlag, discardLog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +350,7 @@ func TestDamagedStore(t *testing.T) {
 // reopen starts raft on a data directory, as Open does but without a network, and stops it again.
 func reopen(t *testing.T, dir string) error {
 	t.Helper()
-	store, err := openStore(dir)
+	store, err := openStore(dir, *logStoreFlag, discardLog)
 	if err != nil {
 		return err
 	}

@@ -218,6 +218,7 @@ func clusterConfig(s settings, log *slog.Logger, registry *prometheus.Registry) 
 		BackupDir:         s.BackupDir,
 		BackupEvery:       s.BackupEvery,
 		BackupKeep:        s.BackupKeep,
+		LogStore:          s.LogStore,
 		RaftMultiplier:    s.RaftMultiplier,
 		SnapshotThreshold: s.SnapshotThreshold,
 		StoreDeadline:     s.StoreDeadline,

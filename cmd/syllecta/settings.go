@@ -44,6 +44,7 @@ type settings struct {
 	MaxConnections       int
 	RaftMultiplier       int
 	SnapshotThreshold    uint64
+	LogStore             string
 	StoreDeadline        time.Duration
 	DiskFreeFloor        int64
 	MemoryLimit          int64 // bytes; 0 leaves it to the environment

@@ -1,0 +1,298 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// walCheck is what is done before raft-wal opens a log.
+//
+// raft-wal takes the first thing in the last segment that it cannot read for the end of the log, whatever follows. That
+// is right for a write that a crash cut short, and loses acknowledged entries after any other damage. Here the end is what
+// the checksums prove, and the rest must look like one torn write, or the log is refused. A torn write is blanked, so
+// that nothing of it is ever taken for a part of what is written in its place.
+//
+// raft-wal 0.4.0 cannot go on either from a crash between the last write to a segment, which seals it, and the note that
+// the next one has begun: that is made up for.
+type walCheck struct {
+	path  string
+	meta  *walMeta
+	files *walFiles
+	log   *slog.Logger
+}
+
+func (c *walCheck) run() error {
+	segments := c.meta.record.Segments
+	for i := range segments {
+		info := &segments[i]
+		check := c.sealed
+		switch {
+		case info.SealTime.IsZero():
+			check = c.tail
+		case info.IndexStart == 0:
+			check = c.overruled
+		}
+		if err := check(info); err != nil {
+			return ofSegment(*info, err)
+		}
+	}
+	return nil
+}
+
+func (c *walCheck) file(info *types.SegmentInfo) string {
+	return filepath.Join(c.path, segment.FileName(*info))
+}
+
+// sealed checks that a full segment is there up to its index. What is in it, is verified when it is read.
+func (c *walCheck) sealed(info *types.SegmentInfo) error {
+	stat, err := os.Stat(c.file(info))
+	if err != nil {
+		return err
+	}
+	const offsetBytes = 4
+	if entries := info.MaxIndex - info.BaseIndex + 1; stat.Size() < int64(info.IndexStart+entries*offsetBytes) {
+		return fmt.Errorf("it is cut off at %d bytes", stat.Size())
+	}
+	return nil
+}
+
+// overruled checks a segment that was left when its last entries were overruled. All of it was on disk then.
+func (c *walCheck) overruled(info *types.SegmentInfo) error {
+	s, _, err := c.scan(info)
+	if err != nil {
+		return err
+	}
+	if info.BaseIndex+s.entries <= info.MaxIndex {
+		return fmt.Errorf("the data is damaged behind byte %d, entry %d", s.end, info.BaseIndex+s.entries)
+	}
+	c.files.ends[c.file(info)] = s.end
+	return nil
+}
+
+// tail checks, and mends, the segment that is written to.
+func (c *walCheck) tail(info *types.SegmentInfo) error {
+	s, data, err := c.scan(info)
+	if err != nil {
+		return err
+	}
+	if err := s.refuseDamage(data); err != nil {
+		return err
+	}
+	last := info.BaseIndex + s.entries - 1
+	if mark := c.meta.record.Reached; mark.SegmentID == info.ID && last < mark.Index {
+		return fmt.Errorf("the data is damaged behind byte %d: it ends with entry %d, and has had entry %d before",
+			s.end, last, mark.Index)
+	}
+	if err := c.mend(info, s.end, s.written); err != nil {
+		return err
+	}
+	c.files.ends[c.file(info)] = s.end
+	if s.entries == 0 {
+		return nil
+	}
+	if s.index > 0 {
+		return c.seal(*info, last, s.index)
+	}
+	return c.meta.reached(last)
+}
+
+func (c *walCheck) scan(info *types.SegmentInfo) (s segmentScan, data []byte, err error) {
+	data, err = os.ReadFile(c.file(info))
+	if err == nil && len(data) < int(info.SizeLimit) {
+		err = fmt.Errorf("it is cut off at %d bytes", len(data))
+	}
+	if err != nil {
+		return s, nil, err
+	}
+	return scanSegment(data), data, nil
+}
+
+// mend removes a write that was cut short.
+func (c *walCheck) mend(info *types.SegmentInfo, from, to int64) error {
+	if from >= to {
+		return nil
+	}
+	c.log.Warn("the log ends in a write that was cut short: it was never acknowledged", "segment", segment.FileName(*info),
+		"from_byte", from, "to_byte", to)
+	if c.files.readOnly {
+		return nil
+	}
+	f, err := os.OpenFile(c.file(info), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, to-from), from)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// seal notes that a segment is full, and that another one has begun.
+func (c *walCheck) seal(full types.SegmentInfo, last uint64, index int64) error {
+	next := c.meta.record.PersistentState
+	full.SealTime, full.MaxIndex, full.IndexStart = time.Now(), last, uint64(index)
+	next.Segments = append(next.Segments[:len(next.Segments)-1:len(next.Segments)-1], full, types.SegmentInfo{
+		ID: next.NextSegmentID, BaseIndex: last + 1, MinIndex: last + 1, SizeLimit: full.SizeLimit,
+		Codec: wal.CodecBinaryV1, CreateTime: full.SealTime,
+	})
+	next.NextSegmentID++
+	return c.meta.CommitState(next)
+}
+
+// The format of raft-wal's segments: a header, and frames that begin with a type and a length, or the checksum of a batch.
+const (
+	segmentHeaderBytes = 32
+	frameHeaderBytes   = 8
+
+	frameEntry  = 1
+	frameIndex  = 2
+	frameCommit = 3
+	frameBeyond = 0xff // not one of raft-wal's: a frame that does not end in the file
+)
+
+// sectorBytes is the least that a disk writes whole, or not at all.
+const sectorBytes = 512
+
+// segmentScan is what there is in a segment that is, or was, written to.
+type segmentScan struct {
+	end     int64  // of the last batch of which, as of all before it, the checksum matches
+	entries uint64 // in those batches
+	index   int64  // where the index of a full segment is; 0 without
+	written int64  // the end of what is not blank, rounded up to a frame's beginning
+}
+
+// frame is the frame at an offset.
+type frame struct {
+	kind byte
+	next int64  // the offset of the next one
+	crc  uint32 // of a frameCommit
+}
+
+// frameAt returns the frame at an offset, if there is one.
+func frameAt(data []byte, at int64) (f frame, ok bool) {
+	if at+frameHeaderBytes > int64(len(data)) || data[at+1]|data[at+2]|data[at+3] != 0 {
+		return f, false
+	}
+	f.kind = data[at]
+	word := binary.LittleEndian.Uint32(data[at+4:])
+	f.next = at + frameHeaderBytes
+	switch f.kind {
+	case frameEntry, frameIndex:
+		f.next += (int64(word) + frameHeaderBytes - 1) / frameHeaderBytes * frameHeaderBytes
+	case frameCommit:
+		f.crc = word
+	default:
+		return f, false
+	}
+	if f.next > int64(len(data)) {
+		return frame{kind: frameBeyond, next: f.next}, false
+	}
+	return f, true
+}
+
+func scanSegment(data []byte) (s segmentScan) {
+	written := int64(len(bytes.TrimRight(data, "\x00")))
+	s.written = (written + frameHeaderBytes - 1) / frameHeaderBytes * frameHeaderBytes
+	entries, index := uint64(0), int64(0)
+	for at := int64(segmentHeaderBytes); ; {
+		f, ok := frameAt(data, at)
+		if !ok {
+			return s
+		}
+		switch f.kind {
+		case frameEntry:
+			entries++
+		case frameIndex:
+			index = at + frameHeaderBytes
+		case frameCommit:
+			if crc32.Checksum(data[s.end:at], castagnoli) != f.crc {
+				return s
+			}
+			s.end, s.entries, s.index = f.next, entries, index
+		}
+		at = f.next
+	}
+}
+
+// refuseDamage tells damage from a write that was cut short by a loss of power. Of that, some sectors may be missing,
+// and those are blank, as everything behind it is: a batch is written when the one before it is on disk, and nothing
+// after it before it is on disk itself.
+func (s *segmentScan) refuseDamage(data []byte) error {
+	if s.written <= s.end {
+		return nil
+	}
+	damaged := fmt.Errorf("the data is damaged behind byte %d", s.end)
+	if s.laterBatch(data) || s.complete(data) {
+		return damaged
+	}
+	return nil
+}
+
+// maxBatchSearch bounds how many frames are looked at to find a batch behind damage.
+const maxBatchSearch = 1 << 26
+
+// laterBatch reports whether there is a whole batch behind something that is none.
+func (s *segmentScan) laterBatch(data []byte) bool {
+	looked := 0
+	for at := s.end + frameHeaderBytes; at < s.written; at += frameHeaderBytes {
+		// A batch begins where another one ends.
+		if before, ok := frameAt(data, at-frameHeaderBytes); !ok || before.kind != frameCommit {
+			continue
+		}
+		for f, ok := frameAt(data, at); ok && looked < maxBatchSearch; f, ok = frameAt(data, f.next) {
+			looked++
+			if f.kind != frameCommit {
+				continue
+			}
+			if end := f.next - frameHeaderBytes; end > at && crc32.Checksum(data[at:end], castagnoli) == f.crc {
+				return true
+			}
+			break
+		}
+	}
+	return false
+}
+
+// complete reports whether no sector is missing of what is written behind the last whole batch. Then all of it was
+// written, and what is wrong with it came later.
+func (s *segmentScan) complete(data []byte) bool {
+	at := max(s.end, segmentHeaderBytes)
+	for at < s.written {
+		f, ok := frameAt(data, at)
+		if !ok && f.kind != frameBeyond {
+			// A frame begins as it was written, or its sector is missing.
+			sector := at / sectorBytes * sectorBytes
+			return !blank(data[max(sector, s.end):min(sector+sectorBytes, int64(len(data)))])
+		}
+		if at = f.next; f.kind == frameCommit {
+			break
+		}
+	}
+	if at < s.written {
+		return true // nothing is written behind a batch that is not on disk
+	}
+	last, ok := frameAt(data, s.written-frameHeaderBytes)
+	return ok && last.kind == frameCommit && !missesSector(data, s.end, s.written)
+}
+
+func missesSector(data []byte, from, to int64) bool {
+	for from < to {
+		next := min((from/sectorBytes+1)*sectorBytes, to)
+		if blank(data[from:next]) {
+			return true
+		}
+		from = next
+	}
+	return false
+}
+
+func blank(data []byte) bool { return len(bytes.TrimLeft(data, "\x00")) == 0 }

@@ -1,0 +1,243 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+	"go.etcd.io/bbolt"
+)
+
+// walMetaFile holds which segments make up the log, and raft's own state: term and vote.
+const walMetaFile = "meta.db"
+
+var (
+	walMetaBucket   = []byte("segments")
+	walMetaKey      = []byte("current")
+	walStableBucket = []byte("stable")
+)
+
+// walRecord is what walMetaFile says of the log.
+type walRecord struct {
+	types.PersistentState
+	// Reached is how far the last segment had got when that was last noted: less than that is damage. It says nothing of
+	// another segment.
+	Reached walMark
+	// Missing are indexes that were deleted within the log, at most maxWALMissing ranges.
+	Missing []indexRange `json:",omitempty"`
+}
+
+// maxWALMissing bounds walRecord.Missing. One is missing for each restored snapshot, until it is compacted away.
+const maxWALMissing = 1_000
+
+// indexRange is the indexes from Lo to Hi.
+type indexRange struct{ Lo, Hi uint64 }
+
+// walMark is the last entry of a segment.
+type walMark struct{ SegmentID, Index uint64 }
+
+// walMeta keeps a walRecord and raft's state in a file of bbolt's, each value with a checksum. raft-wal's own
+// (metadb.BoltMetaDB) has none, waits for ever for a file that another process has open, and is not closed with its log.
+// It implements types.MetaStore.
+type walMeta struct {
+	dir      string // of the log
+	db       *bbolt.DB
+	readOnly bool
+	room     *roomForWrites
+
+	mu     sync.Mutex // held while the record is replaced
+	record walRecord
+	// missing is record.Missing, for those who read entries.
+	missing atomic.Pointer[[]indexRange]
+}
+
+// openWALMeta opens the file, which must be there unless create is set.
+func openWALMeta(dir string, create, readOnly bool, room *roomForWrites) (m *walMeta, err error) {
+	path := filepath.Join(dir, walMetaFile)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", walMetaFile, err)
+		}
+	}()
+	defer refuseDamage(&err)()
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !create {
+		return nil, errors.New("it is missing: the node has forgotten what it stored and voted, and must not go on; restore " +
+			"it, or empty the data directory and give the node a new id")
+	}
+	if err := walkBolt(path); err != nil {
+		return nil, err
+	}
+	db, err := bbolt.Open(path, 0o600, boltOptions(readOnly))
+	if err != nil {
+		return nil, err
+	}
+	m = &walMeta{dir: dir, db: db, readOnly: readOnly, room: room}
+	if create {
+		err = db.Update(func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket(walMetaBucket)
+			if err == nil {
+				_, err = tx.CreateBucket(walStableBucket)
+			}
+			return err
+		})
+	}
+	if err == nil {
+		err = m.load()
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return m, nil
+}
+
+func (m *walMeta) load() error {
+	raw, err := m.get(walMetaBucket, walMetaKey)
+	if err != nil || raw == nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, &m.record); err != nil {
+		return fmt.Errorf("which segments make up the log: %w", err)
+	}
+	m.missing.Store(&m.record.Missing)
+	return nil
+}
+
+// Load implements types.MetaStore.
+func (m *walMeta) Load(string) (types.PersistentState, error) { return m.record.PersistentState, nil }
+
+// CommitState implements types.MetaStore. A segment's file is there, empty and of its full size, before it becomes part of
+// the log: one that is missing, or shorter, has been lost.
+func (m *walMeta) CommitState(s types.PersistentState) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	end := uint64(math.MaxUint64)
+	if last := lastSegment(s); last != nil && (m.tail() == nil || last.ID != m.tail().ID) {
+		if err := m.room.write(outOfSpace, func() error { return m.makeSegment(last) }); err != nil {
+			return fmt.Errorf("make segment %s: %w", segment.FileName(*last), err)
+		}
+		end = last.BaseIndex // it is empty: the log goes on from here, or is cut off here
+	}
+	missing := slices.DeleteFunc(slices.Clone(m.record.Missing), func(r indexRange) bool {
+		return r.Hi < s.Segments[0].MinIndex || r.Hi >= end
+	})
+	return m.commit(walRecord{s, m.record.Reached, missing})
+}
+
+// miss notes that indexes within the log are missing from now on.
+func (m *walMeta) miss(r indexRange) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.record.Missing) >= maxWALMissing {
+		return fmt.Errorf("entries are missing at %d places of the log", maxWALMissing)
+	}
+	return m.commit(walRecord{m.record.PersistentState, m.record.Reached, append(slices.Clip(m.record.Missing), r)})
+}
+
+// isMissing reports whether an index is.
+func (m *walMeta) isMissing(index uint64) bool {
+	missing := m.missing.Load()
+	return missing != nil && slices.ContainsFunc(*missing, func(r indexRange) bool { return r.Lo <= index && index <= r.Hi })
+}
+
+func (m *walMeta) commit(r walRecord) error {
+	if !m.readOnly {
+		raw, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		if err := m.put(walMetaBucket, walMetaKey, raw); err != nil {
+			return err
+		}
+	}
+	m.record = r
+	m.missing.Store(&r.Missing)
+	return nil
+}
+
+// makeSegment may be repeated, whatever it has failed with: nothing is in the file yet.
+func (m *walMeta) makeSegment(info *types.SegmentInfo) error {
+	if m.readOnly {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(m.dir, segment.FileName(*info)), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(int64(info.SizeLimit)), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return syncDir(m.dir)
+}
+
+// tail is the segment that is written to; nil before there is one.
+func (m *walMeta) tail() *types.SegmentInfo { return lastSegment(m.record.PersistentState) }
+
+func lastSegment(s types.PersistentState) *types.SegmentInfo {
+	if len(s.Segments) == 0 {
+		return nil
+	}
+	return &s.Segments[len(s.Segments)-1]
+}
+
+// reached notes that the log has got to index.
+func (m *walMeta) reached(index uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	mark := walMark{m.tail().ID, index}
+	if mark == m.record.Reached {
+		return nil
+	}
+	return m.commit(walRecord{m.record.PersistentState, mark, m.record.Missing})
+}
+
+// GetStable implements types.MetaStore; nil is a key that was never set.
+func (m *walMeta) GetStable(key []byte) ([]byte, error) { return m.get(walStableBucket, key) }
+
+// SetStable implements types.MetaStore.
+func (m *walMeta) SetStable(key, value []byte) error { return m.put(walStableBucket, key, value) }
+
+// Close implements types.MetaStore.
+func (m *walMeta) Close() error { return m.db.Close() }
+
+func (m *walMeta) get(bucket, key []byte) (value []byte, err error) {
+	err = m.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucket)
+		if b == nil {
+			return errors.New("the data is damaged: a part is missing")
+		}
+		raw := b.Get(key)
+		if raw == nil {
+			return nil
+		}
+		cut := len(raw) - sealBytes
+		if cut < 0 || binary.LittleEndian.Uint32(raw[cut:]) != valueChecksum(key, raw[:cut]) {
+			return fmt.Errorf("the data is damaged: the checksum of %q does not match", key)
+		}
+		value = append([]byte{}, raw[:cut]...)
+		return nil
+	})
+	return value, err
+}
+
+// put writes, once more if it finds no space: see storeGuard.write, whose reasons hold for this file too.
+func (m *walMeta) put(bucket, key, value []byte) error {
+	sealed := binary.LittleEndian.AppendUint32(append([]byte{}, value...), valueChecksum(key, value))
+	return m.room.write(isFull, func() error {
+		return m.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put(key, sealed) })
+	})
+}
+
+func valueChecksum(key, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+}
