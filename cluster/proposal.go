@@ -68,10 +68,10 @@ func newProposal(calls []Call, now time.Time) (*proposal, error) {
 		if pending != nil {
 			call = &pending[i]
 		}
-		*call = pendingCall{proposal: p, at: i, command: c.Command, id: recordOf(c.Command), frame: fsm.Encode(c.Command)}
-		if _, err := fsm.Decode(call.frame); err != nil {
+		if err := fsm.Validate(c.Command); err != nil {
 			return nil, fmt.Errorf("propose command %d of %d: %w", i+1, len(calls), err)
 		}
+		*call = pendingCall{proposal: p, at: i, command: c.Command, id: recordOf(c.Command), frame: fsm.Encode(c.Command)}
 		if _, ok := c.Command.(fsm.Claim); ok && c.Wait > 0 {
 			call.waitUntil = now.Add(min(c.Wait, MaxWait))
 			p.waits = true

@@ -39,6 +39,7 @@
 //	-cut=D         how long TestPartition keeps a node cut off: 75s is longer than gossip remembers the dead (six
 //	               minutes in all)
 //	-rounds=N      how often TestRollingRestart restarts all nodes
+//	-log-store=S   how all nodes keep their log, boltdb or wal
 //	-load=D        how long TestLoad runs. It fails if there was an election: nothing happened that needs one
 //
 // What takes longer than one wants to wait for each time, with figures to look at:

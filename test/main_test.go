@@ -20,6 +20,7 @@ var (
 	roundsFlag  = flag.Int("rounds", 1, "how often TestRollingRestart restarts all nodes, and TestHungDisk hangs the leader's disk")
 	loadFlag    = flag.Duration("load", 0, "how long TestLoad runs; 0 skips it")
 	recordsFlag = flag.Int("records", 0, "how many records TestLarge and TestExpiry restore; 0 skips them")
+	storeFlag   = flag.String("log-store", "auto", "log `store` of all nodes that are started: auto, boltdb or wal")
 )
 
 // patience bounds every wait for a condition. It is far beyond what a healthy cluster needs, because the machine may be

@@ -44,7 +44,7 @@ func (n *node) command() []string {
 	line := []string{
 		"server", "--exit-with-stdin", "--log-format=text",
 		"--node-id=" + n.name,
-		"--data-dir=" + n.dir,
+		"--data-dir=" + n.dir, "--log-store=" + *storeFlag,
 		"--http-addr=" + n.ports.http, "--raft-addr=" + n.ports.raft, "--gossip-addr=" + n.ports.gossip,
 	}
 	if len(n.seeds) > 0 {
