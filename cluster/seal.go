@@ -21,10 +21,25 @@ var (
 )
 
 // sealed returns a copy of an entry with its seal. The original may be in use elsewhere.
-func sealed(log *raft.Log) *raft.Log {
-	with := *log
-	with.Extensions = binary.LittleEndian.AppendUint32(slices.Clip(log.Extensions), checksum(log))
-	return &with
+func sealed(log *raft.Log) *raft.Log { return sealAll([]*raft.Log{log})[0] }
+
+// sealAll returns copies of entries with their seals.
+func sealAll(logs []*raft.Log) []*raft.Log {
+	copies, pointers := make([]raft.Log, len(logs)), make([]*raft.Log, len(logs))
+	room := 0
+	for _, log := range logs {
+		room += len(log.Extensions) + sealBytes
+	}
+	extensions := make([]byte, 0, room)
+	for i, log := range logs {
+		from := len(extensions)
+		extensions = append(extensions, log.Extensions...)
+		extensions = binary.LittleEndian.AppendUint32(extensions, checksum(log))
+		copies[i] = *log
+		copies[i].Extensions = slices.Clip(extensions[from:])
+		pointers[i] = &copies[i]
+	}
+	return pointers
 }
 
 // unseal takes the seal off an entry that was read at index, and verifies it.

@@ -21,8 +21,17 @@ func boltOptions(readOnly bool) *bbolt.Options {
 	}
 }
 
+// boltDeletedAtOnce bounds what one write to a file of bbolt's deletes, and for how long entries wait for it: about a
+// millisecond.
+const boltDeletedAtOnce = 1_024
+
+// boltStore is a log and stable store on raft-boltdb.
+type boltStore struct{ *raftboltdb.BoltStore }
+
+func (*boltStore) deletedAtOnce() uint64 { return boltDeletedAtOnce }
+
 // openBolt opens the log and stable store in raftFile, or makes it.
-func openBolt(dir string, readOnly bool) (store *raftboltdb.BoltStore, err error) {
+func openBolt(dir string, readOnly bool) (s *boltStore, err error) {
 	path := filepath.Join(dir, raftFile)
 	defer func() {
 		if err != nil {
@@ -33,9 +42,13 @@ func openBolt(dir string, readOnly bool) (store *raftboltdb.BoltStore, err error
 	if err := walkBolt(path); err != nil {
 		return nil, err
 	}
-	return raftboltdb.New(raftboltdb.Options{
+	store, err := raftboltdb.New(raftboltdb.Options{
 		Path: path, BoltOptions: boltOptions(readOnly), MsgpackUseNewTimeFormat: true,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &boltStore{store}, nil
 }
 
 // walkBolt touches everything in a file of bbolt's. Opening the file for writing does that too, to find out which pages
