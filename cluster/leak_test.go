@@ -127,7 +127,7 @@ func TestFailedOpenLeavesNothing(t *testing.T) {
 		},
 		"raft address": func(_ *testing.T, cfg *Config) context.Context { cfg.RaftAddr = "192.0.2.1:1"; return nil },
 		"log": func(t *testing.T, cfg *Config) context.Context {
-			withLogs(t, cfg.DataDir, nil, func(logs *guardedLogs) {
+			withLogs(t, cfg.DataDir, *logStoreFlag, nil, func(logs *guardedLogs) {
 				if err := logs.logs.StoreLog(&raft.Log{Index: 1, Type: raft.LogCommand}); err != nil {
 					t.Fatal(err)
 				}

@@ -23,8 +23,14 @@ import (
 // a few entries behind them.
 func snapshottedDir(t *testing.T) (dir string, status Status, ids []fsm.RecordID) {
 	t.Helper()
+	return snapshottedDirOf(t, *logStoreFlag)
+}
+
+// snapshottedDirOf is snapshottedDir with a log of a kind.
+func snapshottedDirOf(t *testing.T, kind string) (dir string, status Status, ids []fsm.RecordID) {
+	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
-	n := openNode(t, Config{DataDir: dir, NodeID: "n0", BootstrapExpect: 1})
+	n := openNode(t, Config{DataDir: dir, NodeID: "n0", BootstrapExpect: 1, LogStore: kind})
 	waitForLeader(t, n)
 	tenant := newTenant(t, n)
 	propose := func(cmd fsm.Command) {
@@ -135,7 +141,7 @@ func TestReplayGivesTheSameDigest(t *testing.T) {
 	if restored == 0 || restored > all[0].Index || a.machine.Digest() == before.Digest {
 		t.Fatalf("restored up to %d from a snapshot at %d", restored, all[0].Index)
 	}
-	withLogs(t, dir, f, func(logs *guardedLogs) {
+	withLogs(t, dir, *logStoreFlag, f, func(logs *guardedLogs) {
 		last, _ := logs.LastIndex()
 		for index := all[0].Index + 1; index <= last; index++ {
 			var entry raft.Log

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -53,7 +54,14 @@ func openStore(dir, want string, log *slog.Logger) (durableStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := openKind(dir, kind, log)
+	path := filepath.Join(dir, storeNames[kind])
+	if kind == LogStoreWAL {
+		err = makeWAL(path, walOptions{log: log})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make %s: %w", path, err)
+	}
+	store, err := openKindAt(path, kind, false, log)
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +72,20 @@ func openStore(dir, want string, log *slog.Logger) (durableStore, error) {
 	return store, nil
 }
 
-func openKind(dir, kind string, log *slog.Logger) (durableStore, error) {
+// openKindAt opens a store, which must be there if it is a directory.
+func openKindAt(path, kind string, readOnly bool, log *slog.Logger) (durableStore, error) {
 	if kind == LogStoreWAL {
-		return openWAL(dir, walOptions{log: log})
+		return asStore(openWAL(path, walOptions{log: log, readOnly: readOnly}))
 	}
-	return openBolt(dir, false)
+	return asStore(openBolt(path, readOnly))
+}
+
+// asStore makes no store of a nil pointer to one.
+func asStore[S durableStore](s S, err error) (durableStore, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // openStoreToRead opens the store that dir has, without changing it. No node can start meanwhile.
@@ -77,14 +94,10 @@ func openStoreToRead(dir string, log *slog.Logger) (durableStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch kind {
-	case LogStoreBolt:
-		return openBolt(dir, true)
-	case LogStoreWAL:
-		return openWAL(dir, walOptions{log: log, readOnly: true})
-	default:
+	if kind == "" {
 		return nil, fmt.Errorf("%s has no log", dir)
 	}
+	return openKindAt(filepath.Join(dir, storeNames[kind]), kind, true, log)
 }
 
 // absent reports whether err only says that a key was never set, as raft expects of a new node.

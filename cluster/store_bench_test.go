@@ -103,12 +103,15 @@ func BenchmarkStoreLogsWhileCompacting(b *testing.B) {
 		next, slowest := uint64(1), time.Duration(0)
 		for b.Loop() {
 			b.StopTimer()
-			first := next
 			for range compacted / batch {
 				if err := logs.StoreLogs(benchEntries(next, batch, bytes)); err != nil {
 					b.Fatal(err)
 				}
 				next += batch
+			}
+			first, err := logs.FirstIndex()
+			if err != nil {
+				b.Fatal(err)
 			}
 			last := next - 1
 			b.StartTimer()

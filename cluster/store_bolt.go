@@ -1,12 +1,13 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"hash/fnv"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
@@ -30,9 +31,8 @@ type boltStore struct{ *raftboltdb.BoltStore }
 
 func (*boltStore) deletedAtOnce() uint64 { return boltDeletedAtOnce }
 
-// openBolt opens the log and stable store in raftFile, or makes it.
-func openBolt(dir string, readOnly bool) (s *boltStore, err error) {
-	path := filepath.Join(dir, raftFile)
+// openBolt opens the log and stable store in a file, or makes it.
+func openBolt(path string, readOnly bool) (s *boltStore, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open %s: %w", path, err)
@@ -51,6 +51,30 @@ func openBolt(dir string, readOnly bool) (s *boltStore, err error) {
 	return &boltStore{store}, nil
 }
 
+// checkBoltMetas refuses a file of which one of the two meta pages is damaged. The commits write them in turn, and bbolt
+// makes do with the other one: with the file as it was one commit before, if it is the last one's that is damaged. A crash
+// does not do that. What such a page holds fits in a sector, which is written whole or not at all.
+func checkBoltMetas(path string, pageBytes int) error {
+	const pageHeaderBytes, summedBytes = 16, 56 // of the page, and of what follows; then comes its FNV-1a
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for page := range 2 {
+		var meta [summedBytes + 8]byte
+		if _, err := f.ReadAt(meta[:], int64(page*pageBytes+pageHeaderBytes)); err != nil {
+			return err
+		}
+		sum := fnv.New64a()
+		_, _ = sum.Write(meta[:summedBytes]) // never fails (hash.Hash)
+		if binary.NativeEndian.Uint64(meta[summedBytes:]) != sum.Sum64() {
+			return fmt.Errorf("the data is damaged: the checksum of page %d does not match", page)
+		}
+	}
+	return nil
+}
+
 // walkBolt touches everything in a file of bbolt's. Opening the file for writing does that too, to find out which pages
 // are free, but in a goroutine of bbolt's, where a damaged page ends the process without a word.
 func walkBolt(path string) error {
@@ -65,6 +89,9 @@ func walkBolt(path string) error {
 		return err
 	}
 	defer db.Close()
+	if err := checkBoltMetas(path, db.Info().PageSize); err != nil {
+		return err
+	}
 	return db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
 			return b.ForEach(func(key, value []byte) error {

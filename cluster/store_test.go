@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -153,16 +154,20 @@ func TestStoreHangIsFatal(t *testing.T) {
 // TestAbsentIsNotFatal: a new node finds neither entries nor state, in the store of production as in that of tests.
 func TestAbsentIsNotFatal(t *testing.T) {
 	t.Parallel()
-	bolt, err := openStore(t.TempDir(), *logStoreFlag, discardLog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bolt.Close()
 	type both interface {
 		raft.LogStore
 		raft.StableStore
 	}
-	for _, store := range []both{bolt, raft.NewInmemStore()} {
+	stores := []both{raft.NewInmemStore()}
+	for _, kind := range storeKinds {
+		store, err := openStore(t.TempDir(), kind, discardLog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		stores = append(stores, store)
+	}
+	for _, store := range stores {
 		f := &fatals{}
 		g := &storeGuard{deadline: time.Hour, fatal: f.report, observe: func(time.Duration) {}}
 		logs, stable := &guardedLogs{g, store}, &guardedStable{g, store}
@@ -184,13 +189,19 @@ func TestAbsentIsNotFatal(t *testing.T) {
 // fatal error names it, or what was read is what was written.
 func TestEveryByteOfAnEntry(t *testing.T) {
 	t.Parallel()
+	for _, kind := range storeKinds {
+		t.Run(kind, func(t *testing.T) { t.Parallel(); testEveryByteOfAnEntry(t, kind) })
+	}
+}
+
+func testEveryByteOfAnEntry(t *testing.T, kind string) {
 	const first = 1_000 // all indexes are encoded in as many bytes
 	written := func(index uint64) *raft.Log {
 		frame := fsm.Encode(claim(fsm.RecordID{Tenant: 1, Scope: "orders", Key: "1"}, "owner"))
 		return &raft.Log{Index: index, Term: 3, Type: raft.LogCommand, Data: fsm.EncodeEntry(1, fsm.BatchID{}, frame)}
 	}
 	dir := t.TempDir()
-	withLogs(t, dir, nil, func(logs *guardedLogs) {
+	withLogs(t, dir, kind, nil, func(logs *guardedLogs) {
 		for i := range uint64(512) {
 			if err := logs.StoreLog(written(first + i)); err != nil {
 				t.Fatal(err)
@@ -208,7 +219,7 @@ func TestEveryByteOfAnEntry(t *testing.T) {
 		t.Fatalf("an entry takes %d bytes", size)
 	}
 	f := &fatals{}
-	withLogs(t, dir, f, func(logs *guardedLogs) {
+	withLogs(t, dir, kind, f, func(logs *guardedLogs) {
 		for at := range size {
 			f.errs = nil
 			want := written(first + uint64(at))
@@ -232,9 +243,9 @@ func TestEveryByteOfAnEntry(t *testing.T) {
 }
 
 // withLogs opens the log store in dir, without the fsyncs that a test has no use for.
-func withLogs(t *testing.T, dir string, f *fatals, use func(*guardedLogs)) {
+func withLogs(t *testing.T, dir, kind string, f *fatals, use func(*guardedLogs)) {
 	t.Helper()
-	store, err := openStore(dir, *logStoreFlag, discardLog)
+	store, err := openStore(dir, kind, discardLog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,9 +256,17 @@ func withLogs(t *testing.T, dir string, f *fatals, use func(*guardedLogs)) {
 	use(&guardedLogs{&storeGuard{deadline: time.Hour, fatal: f.report, observe: func(time.Duration) {}}, store})
 }
 
-// editEntries changes entries in the store's file behind its back.
+// editEntries changes entries in the store's files behind its back.
 func editEntries(t *testing.T, dir string, edit func(index uint64, value []byte)) {
 	t.Helper()
+	kind, err := storeIn(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind == LogStoreWAL {
+		editWAL(t, dir, edit)
+		return
+	}
 	db, err := bbolt.Open(filepath.Join(dir, "raft.db"), 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -272,11 +291,39 @@ func editEntries(t *testing.T, dir string, edit func(index uint64, value []byte)
 	}
 }
 
+// editWAL is editEntries for the only segment of a log. Its checksums of batches fit what is in them then.
+func editWAL(t *testing.T, dir string, edit func(index uint64, value []byte)) {
+	t.Helper()
+	segments := segmentsIn(t, dir)
+	if len(segments) != 1 {
+		t.Fatalf("%d segments", len(segments))
+	}
+	rewrite(t, filepath.Join(dir, walDir, segments[0]), func(data []byte) []byte {
+		index, batch := binary.LittleEndian.Uint64(data[8:]), int64(0) // the header has the first index
+		for at := int64(segmentHeaderBytes); ; {
+			f, ok := frameAt(data, at)
+			if !ok {
+				return data
+			}
+			switch f.kind {
+			case frameEntry:
+				length := int64(binary.LittleEndian.Uint32(data[at+4:]))
+				edit(index, data[at+frameHeaderBytes:][:length])
+				index++
+			case frameCommit:
+				binary.LittleEndian.PutUint32(data[at+4:], crc32.Checksum(data[batch:at], castagnoli))
+				batch = f.next
+			}
+			at = f.next
+		}
+	})
+}
+
 // TestUnsupportedEntryPasses: an entry of a newer version is whole, so reading it back is no failure of the store.
 func TestUnsupportedEntryPasses(t *testing.T) {
 	t.Parallel()
 	f := &fatals{}
-	withLogs(t, t.TempDir(), f, func(logs *guardedLogs) {
+	withLogs(t, t.TempDir(), *logStoreFlag, f, func(logs *guardedLogs) {
 		entry := newerEntry(t)
 		if err := logs.StoreLog(&raft.Log{Index: 1, Term: 1, Type: raft.LogCommand, Data: entry}); err != nil {
 			t.Fatal(err)
@@ -292,14 +339,22 @@ func TestUnsupportedEntryPasses(t *testing.T) {
 // TestDirectoryInUse: a second node on the same directory says so instead of waiting for ever.
 func TestDirectoryInUse(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	openNode(t, Config{DataDir: dir})
-	_, err := Open(t.Context(), Config{DataDir: dir, RaftAddr: freeAddr(t)})
-	if err == nil || !strings.Contains(err.Error(), "another process uses this data directory") {
-		t.Fatalf("got %v", err)
-	}
-	if !strings.Contains(err.Error(), dir) {
-		t.Errorf("%q does not name the directory", err)
+	for _, kind := range storeKinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			openNode(t, Config{DataDir: dir, LogStore: kind})
+			_, open := Open(t.Context(), Config{DataDir: dir, RaftAddr: freeAddr(t)})
+			_, survey := SurveyDirectory(dir)
+			_, convert := ConvertLogStore(dir, LogStoreBolt, ConvertOptions{})
+			for _, err := range []error{open, survey, convert} {
+				if err == nil || !strings.Contains(err.Error(), "another process uses this data directory") {
+					t.Errorf("got %v", err)
+				} else if !strings.Contains(err.Error(), dir) {
+					t.Errorf("%q does not name the directory", err)
+				}
+			}
+		})
 	}
 }
 
@@ -307,7 +362,7 @@ func TestDirectoryInUse(t *testing.T) {
 // node on it must not panic: it starts, since the page was in no use, or refuses with words.
 func TestDamagedStore(t *testing.T) {
 	t.Parallel()
-	intact, _, _ := snapshottedDir(t)
+	intact, _, _ := snapshottedDirOf(t, LogStoreBolt)
 	const page = 4096
 	size := fileSize(t, filepath.Join(intact, "raft.db"))
 	dir := copyDir(t, intact)

@@ -45,64 +45,45 @@ type walOptions struct {
 	segmentBytes int // 0 is walSegmentBytes
 }
 
-// openWAL opens the log in dir, or makes it.
-func openWAL(dir string, o walOptions) (s *walStore, err error) {
-	path := filepath.Join(dir, walDir)
+// openWAL opens the log in a directory of its own.
+func openWAL(path string, o walOptions) (s *walStore, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open %s: %w", path, err)
 		}
 	}()
-	there, err := exists(path)
-	if err != nil {
-		return nil, err
-	}
-	if !there {
-		if err := makeWAL(path, o); err != nil {
-			return nil, err
-		}
-	}
-	return openWALAt(path, o)
-}
-
-// makeWAL makes an empty log, which is there whole or not at all.
-func makeWAL(path string, o walOptions) error {
-	s, err := buildWAL(path+convertedSuffix, o)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(s.Close(), os.Rename(path+convertedSuffix, path)); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// buildWAL makes an empty log in the place of whatever is there.
-func buildWAL(path string, o walOptions) (*walStore, error) {
-	if err := errors.Join(os.RemoveAll(path), os.Mkdir(path, 0o700)); err != nil {
-		return nil, err
-	}
-	meta, err := openWALMeta(path, true, false, &roomForWrites{})
-	if err != nil {
-		return nil, err
-	}
-	if err := meta.Close(); err != nil {
-		return nil, err
-	}
-	return openWALAt(path, o)
-}
-
-func openWALAt(path string, o walOptions) (*walStore, error) {
 	room := &roomForWrites{}
-	meta, err := openWALMeta(path, false, o.readOnly, room)
+	meta, err := openWALMeta(path, o.readOnly, room)
 	if err != nil {
 		return nil, err
 	}
-	s, err := openSegments(path, meta, room, o)
-	if err != nil {
+	if s, err = openSegments(path, meta, room, o); err != nil {
 		return nil, errors.Join(err, meta.Close())
 	}
 	return s, nil
+}
+
+// makeWAL makes an empty log unless there is one. It is there whole, or not at all.
+func makeWAL(path string, o walOptions) error {
+	if there, err := exists(path); err != nil || there {
+		return err
+	}
+	if err := buildWAL(path+convertedSuffix, o); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(path+convertedSuffix, path), syncDir(filepath.Dir(path)))
+}
+
+// buildWAL makes an empty log in the place of whatever is there.
+func buildWAL(path string, o walOptions) error {
+	if err := errors.Join(os.RemoveAll(path), os.Mkdir(path, 0o700), makeWALMeta(path)); err != nil {
+		return err
+	}
+	s, err := openWAL(path, o)
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 func openSegments(path string, meta *walMeta, room *roomForWrites, o walOptions) (s *walStore, err error) {

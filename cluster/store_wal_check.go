@@ -273,6 +273,9 @@ func (s *segmentScan) complete(data []byte) bool {
 			sector := at / sectorBytes * sectorBytes
 			return !blank(data[max(sector, s.end):min(sector+sectorBytes, int64(len(data)))])
 		}
+		if content := at + frameHeaderBytes; f.kind != frameCommit && content%sectorBytes != 0 && data[content] == 0 {
+			return true // no index begins with a zero, of an entry or of offsets, and this is its frame's sector
+		}
 		if at = f.next; f.kind == frameCommit {
 			break
 		}

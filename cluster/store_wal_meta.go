@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,10 +23,11 @@ import (
 // walMetaFile holds which segments make up the log, and raft's own state: term and vote.
 const walMetaFile = "meta.db"
 
+// The values in it, each of which is always there.
 var (
-	walMetaBucket   = []byte("segments")
-	walMetaKey      = []byte("current")
-	walStableBucket = []byte("stable")
+	walMetaBucket  = []byte("wal")
+	walSegmentsKey = []byte("segments") // a walRecord
+	walStableKey   = []byte("stable")   // raft's state: values by their names
 )
 
 // walRecord is what walMetaFile says of the log.
@@ -56,14 +58,29 @@ type walMeta struct {
 	readOnly bool
 	room     *roomForWrites
 
-	mu     sync.Mutex // held while the record is replaced
+	mu     sync.Mutex // held while one of these is read or replaced
 	record walRecord
+	stable map[string][]byte
 	// missing is record.Missing, for those who read entries.
 	missing atomic.Pointer[[]indexRange]
 }
 
-// openWALMeta opens the file, which must be there unless create is set.
-func openWALMeta(dir string, create, readOnly bool, room *roomForWrites) (m *walMeta, err error) {
+// makeWALMeta makes the file for an empty log.
+func makeWALMeta(dir string) error {
+	db, err := bbolt.Open(filepath.Join(dir, walMetaFile), 0o600, boltOptions(false))
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error { _, err := tx.CreateBucket(walMetaBucket); return err })
+	if err == nil {
+		m := &walMeta{db: db, room: &roomForWrites{}}
+		err = errors.Join(m.put(walSegmentsKey, walRecord{}), m.put(walStableKey, map[string][]byte{}))
+	}
+	return errors.Join(err, db.Close())
+}
+
+// openWALMeta opens the file, which must be there.
+func openWALMeta(dir string, readOnly bool, room *roomForWrites) (m *walMeta, err error) {
 	path := filepath.Join(dir, walMetaFile)
 	defer func() {
 		if err != nil {
@@ -71,7 +88,7 @@ func openWALMeta(dir string, create, readOnly bool, room *roomForWrites) (m *wal
 		}
 	}()
 	defer refuseDamage(&err)()
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !create {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("it is missing: the node has forgotten what it stored and voted, and must not go on; restore " +
 			"it, or empty the data directory and give the node a new id")
 	}
@@ -83,31 +100,15 @@ func openWALMeta(dir string, create, readOnly bool, room *roomForWrites) (m *wal
 		return nil, err
 	}
 	m = &walMeta{dir: dir, db: db, readOnly: readOnly, room: room}
-	if create {
-		err = db.Update(func(tx *bbolt.Tx) error {
-			_, err := tx.CreateBucket(walMetaBucket)
-			if err == nil {
-				_, err = tx.CreateBucket(walStableBucket)
-			}
-			return err
-		})
-	}
-	if err == nil {
-		err = m.load()
-	}
-	if err != nil {
+	if err := m.load(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return m, nil
 }
 
 func (m *walMeta) load() error {
-	raw, err := m.get(walMetaBucket, walMetaKey)
-	if err != nil || raw == nil {
+	if err := errors.Join(m.get(walSegmentsKey, &m.record), m.get(walStableKey, &m.stable)); err != nil {
 		return err
-	}
-	if err := json.Unmarshal(raw, &m.record); err != nil {
-		return fmt.Errorf("which segments make up the log: %w", err)
 	}
 	m.missing.Store(&m.record.Missing)
 	return nil
@@ -152,11 +153,7 @@ func (m *walMeta) isMissing(index uint64) bool {
 
 func (m *walMeta) commit(r walRecord) error {
 	if !m.readOnly {
-		raw, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
-		if err := m.put(walMetaBucket, walMetaKey, raw); err != nil {
+		if err := m.put(walSegmentsKey, r); err != nil {
 			return err
 		}
 	}
@@ -201,40 +198,53 @@ func (m *walMeta) reached(index uint64) error {
 	return m.commit(walRecord{m.record.PersistentState, mark, m.record.Missing})
 }
 
-// GetStable implements types.MetaStore; nil is a key that was never set.
-func (m *walMeta) GetStable(key []byte) ([]byte, error) { return m.get(walStableBucket, key) }
+// GetStable implements types.MetaStore; nil is a value that was never set.
+func (m *walMeta) GetStable(key []byte) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stable[string(key)], nil
+}
 
 // SetStable implements types.MetaStore.
-func (m *walMeta) SetStable(key, value []byte) error { return m.put(walStableBucket, key, value) }
+func (m *walMeta) SetStable(key, value []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stable := maps.Clone(m.stable)
+	stable[string(key)] = append([]byte{}, value...)
+	if err := m.put(walStableKey, stable); err != nil {
+		return err
+	}
+	m.stable = stable
+	return nil
+}
 
 // Close implements types.MetaStore.
 func (m *walMeta) Close() error { return m.db.Close() }
 
-func (m *walMeta) get(bucket, key []byte) (value []byte, err error) {
-	err = m.db.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucket)
+func (m *walMeta) get(key []byte, value any) error {
+	return m.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(walMetaBucket)
 		if b == nil {
-			return errors.New("the data is damaged: a part is missing")
+			return errors.New("the data is damaged: everything is missing")
 		}
 		raw := b.Get(key)
-		if raw == nil {
-			return nil
-		}
 		cut := len(raw) - sealBytes
 		if cut < 0 || binary.LittleEndian.Uint32(raw[cut:]) != valueChecksum(key, raw[:cut]) {
-			return fmt.Errorf("the data is damaged: the checksum of %q does not match", key)
+			return fmt.Errorf("the data is damaged: %q is missing, or its checksum does not match", key)
 		}
-		value = append([]byte{}, raw[:cut]...)
-		return nil
+		return json.Unmarshal(raw[:cut], value)
 	})
-	return value, err
 }
 
 // put writes, once more if it finds no space: see storeGuard.write, whose reasons hold for this file too.
-func (m *walMeta) put(bucket, key, value []byte) error {
-	sealed := binary.LittleEndian.AppendUint32(append([]byte{}, value...), valueChecksum(key, value))
+func (m *walMeta) put(key []byte, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	raw = binary.LittleEndian.AppendUint32(raw, valueChecksum(key, raw))
 	return m.room.write(isFull, func() error {
-		return m.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put(key, sealed) })
+		return m.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(walMetaBucket).Put(key, raw) })
 	})
 }
 
