@@ -6,23 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/hashicorp/raft"
-)
-
-const (
-	// convertBatchEntries and convertBatchBytes bound what is converted in one write.
-	convertBatchEntries = 256
-	convertBatchBytes   = 4 << 20
-	// convertDeadline is how long one call to a store may take before it counts as failed.
-	convertDeadline = time.Minute
-)
-
-// What raft keeps in a stable store.
-var (
-	stableNumbers = []string{"CurrentTerm", "LastVoteTerm"}
-	stableValues  = []string{"LastVoteCand"}
 )
 
 // Conversion is what converting a log comes, or came, to.
@@ -49,6 +34,7 @@ type conversion struct {
 	dir            string
 	o              ConvertOptions
 	source, target durableStore
+	out            bool // the old log is no longer in its place
 }
 
 // ConvertLogStore converts the log in the data directory of a stopped node into one of the kind to, LogStoreBolt or
@@ -80,7 +66,8 @@ func ConvertLogStore(dir, to string, o ConvertOptions) (Conversion, error) {
 			break
 		}
 	}
-	return c.Conversion, errors.Join(err, c.close())
+	err = errors.Join(err, c.close(err != nil && !c.out))
+	return c.Conversion, err
 }
 
 func (c *conversion) steps() []func() error {
@@ -129,59 +116,6 @@ func (c *conversion) path(kind string) string { return filepath.Join(c.dir, stor
 
 func (c *conversion) built() string { return c.path(c.To) + convertedSuffix }
 
-// copy fills the new log.
-func (c *conversion) copy() error {
-	logs := c.guarded(c.target)
-	var batch []*raft.Log
-	bytes := 0
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		err := logs.StoreLogs(batch)
-		batch, bytes = nil, 0
-		return err
-	}
-	err := c.each(c.source, func(log *raft.Log) error {
-		if len(batch) > 0 && log.Index != batch[len(batch)-1].Index+1 {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		batch = append(batch, log)
-		if bytes += len(log.Data); len(batch) < convertBatchEntries && bytes < convertBatchBytes {
-			return nil
-		}
-		return flush()
-	})
-	if err = errors.Join(err, flush()); err != nil {
-		return err
-	}
-	return copyStable(c.source, c.target)
-}
-
-func copyStable(from, to raft.StableStore) error {
-	for _, key := range stableNumbers {
-		n, err := from.GetUint64([]byte(key))
-		if err == nil {
-			err = to.SetUint64([]byte(key), n)
-		}
-		if err != nil && !absent(err) {
-			return err
-		}
-	}
-	for _, key := range stableValues {
-		value, err := from.Get([]byte(key))
-		if err == nil {
-			err = to.Set([]byte(key), value)
-		}
-		if err != nil && !absent(err) {
-			return err
-		}
-	}
-	return nil
-}
-
 // reopen opens the new log as a node would.
 func (c *conversion) reopen() (err error) {
 	if err := c.target.Close(); err != nil {
@@ -191,79 +125,17 @@ func (c *conversion) reopen() (err error) {
 	return err
 }
 
-// verify compares the new log with the old one, entry by entry, and what raft keeps beside it.
-func (c *conversion) verify() error {
-	converted := c.guarded(c.target)
-	first, err := converted.FirstIndex()
-	if err != nil {
-		return err
-	}
-	last, err := converted.LastIndex()
-	if err != nil {
-		return err
-	}
-	if first != c.FirstIndex || last != c.LastIndex {
-		return fmt.Errorf("the new log goes from %d to %d, the old one from %d to %d", first, last, c.FirstIndex, c.LastIndex)
-	}
-	err = c.each(c.source, func(log *raft.Log) error {
-		var got raft.Log
-		if err := converted.GetLog(log.Index, &got); err != nil {
-			return err
-		}
-		if !sameEntry(log, &got) {
-			return fmt.Errorf("entry %d is another one in the new log", log.Index)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return c.verifyStable()
-}
-
-func sameEntry(a, b *raft.Log) bool {
-	return a.Index == b.Index && a.Term == b.Term && a.Type == b.Type && string(a.Data) == string(b.Data) &&
-		string(a.Extensions) == string(b.Extensions) && a.AppendedAt.Equal(b.AppendedAt)
-}
-
-func (c *conversion) verifyStable() error {
-	for _, key := range stableNumbers {
-		want, wantErr := c.source.GetUint64([]byte(key))
-		got, err := c.target.GetUint64([]byte(key))
-		if err := sameAnswer(key, want == got, wantErr, err); err != nil {
-			return err
-		}
-	}
-	for _, key := range stableValues {
-		want, wantErr := c.source.Get([]byte(key))
-		got, err := c.target.Get([]byte(key))
-		if err := sameAnswer(key, string(want) == string(got), wantErr, err); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func sameAnswer(key string, same bool, wantErr, err error) error {
-	switch {
-	case wantErr != nil && !absent(wantErr):
-		return wantErr
-	case err != nil && !absent(err):
-		return err
-	case !same || absent(wantErr) != absent(err):
-		return fmt.Errorf("raft's %s is another one in the new store", key)
-	default:
-		return nil
-	}
-}
-
 // moveOut takes the old log away. From here on the conversion is finished by whoever opens the directory.
 func (c *conversion) moveOut() error {
 	if err := syncDir(c.dir); err != nil { // the new one is there for good
 		return err
 	}
 	old := c.path(c.From)
-	return errors.Join(os.Rename(old, old+replacedSuffix), syncDir(c.dir))
+	if err := os.Rename(old, old+replacedSuffix); err != nil {
+		return err
+	}
+	c.out = true
+	return syncDir(c.dir)
 }
 
 // moveIn puts the new log in its place.
@@ -281,54 +153,16 @@ func (c *conversion) clean() error {
 	return removeConverted(c.dir)
 }
 
-func (c *conversion) close() (err error) {
-	for _, s := range []durableStore{c.target, c.source} {
-		if s != nil {
-			err = errors.Join(err, s.Close())
-		}
+// close closes what is open, the old log last: then others may come.
+func (c *conversion) close(giveUp bool) (err error) {
+	if c.target != nil {
+		err = c.target.Close()
+	}
+	if giveUp && c.source != nil && !c.o.DryRun {
+		err = errors.Join(err, removeConverted(c.dir))
+	}
+	if c.source != nil {
+		err = errors.Join(err, c.source.Close())
 	}
 	return err
-}
-
-func (c *conversion) guarded(s durableStore) *guardedLogs {
-	// What fails is returned as well.
-	return &guardedLogs{&storeGuard{deadline: convertDeadline, fatal: func(error) {}, observe: func(time.Duration) {}}, s}
-}
-
-// each passes every entry of a log, verified. What lies before a gap that no log of the other kind may have, is of no use
-// to the node (maxWALGap), and left out.
-func (c *conversion) each(store durableStore, do func(*raft.Log) error) error {
-	logs := c.guarded(store)
-	first, err := logs.FirstIndex()
-	if err != nil {
-		return err
-	}
-	last, err := logs.LastIndex()
-	if err != nil || last == 0 {
-		return err
-	}
-	first = max(first, c.FirstIndex) // which an earlier pass has found
-	before := first
-	c.FirstIndex, c.LastIndex, c.Entries, c.Bytes = first, last, 0, 0
-	for index := first; index <= last; index++ {
-		var log raft.Log
-		err := logs.GetLog(index, &log)
-		if errors.Is(err, raft.ErrLogNotFound) {
-			continue
-		}
-		if err == nil {
-			err = do(&log)
-		}
-		if err != nil {
-			return err
-		}
-		if index > before+1+maxWALGap {
-			c.FirstIndex, c.Entries, c.Bytes = index, 0, 0
-		}
-		before = index
-		c.Entries++
-		c.Bytes += int64(len(log.Data))
-		c.o.Progress(int64(len(log.Data)))
-	}
-	return nil
 }
