@@ -47,7 +47,7 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetErr(t.err)
 	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(newServer(t), newDev(t), newTenant(t), newKey(t), newCluster(t), newSnapshot(t), newTLS(t), newRecover(t),
-		newBench(t), newGenerate(t), newVersion(t))
+		newLogStore(t), newBench(t), newGenerate(t), newVersion(t))
 	return root
 }
 
