@@ -45,4 +45,10 @@
 // that cannot commit (hashicorp/raft #503), and an entry that cannot be read must not be skipped. In all three cases
 // the node reports through Fatal and expects its process to end. One failure is an exception: a write that found no space
 // left nothing behind, and is repeated once after the ballast was given up (ballast.go).
+//
+// # The log
+//
+// The log is kept by raft-boltdb or by raft-wal (store.go). To raft both are the same: entries at indexes, some of which
+// may be missing. Beyond what the libraries do, a damaged log is refused with words instead of a panic, and never
+// shortened without a word; what a crash during a write leaves behind is mended (store_wal_check.go).
 package cluster
