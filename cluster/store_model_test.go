@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 )
 
@@ -67,6 +69,11 @@ func (m *storeModel) check(t rapid.TB, logs raft.LogStore, stable raft.StableSto
 		}
 		if err != nil || want == nil || !sameEntry(want, &got) {
 			t.Fatalf("entry %d is %+v, %v; want %+v", index, got, err, want)
+		}
+	}
+	for _, beyond := range []uint64{first - 1, last + 1} {
+		if err := logs.GetLog(beyond, new(raft.Log)); err != raft.ErrLogNotFound { // as raft compares it
+			t.Fatalf("entry %d, where there is %d to %d: %v", beyond, first, last, err)
 		}
 	}
 	for key, want := range m.numbers {
@@ -173,4 +180,70 @@ func testStoreModel(t *rapid.T, kind string) {
 		},
 		"": func(t *rapid.T) { m.check(t, logs, stable) },
 	})
+}
+
+// TestStoreConcurrently compacts and reads a log while it is written: what is read is what was written, or not there any
+// more.
+func TestStoreConcurrently(t *testing.T) {
+	t.Parallel()
+	for _, kind := range storeKinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			store, err := openTestKind(t.TempDir(), kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			testStoreConcurrently(t, guardedBy(t, store))
+		})
+	}
+}
+
+func testStoreConcurrently(t *testing.T, logs *guardedLogs) {
+	const entries, kept = 300, 40
+	var last atomic.Uint64
+	var all errgroup.Group
+	all.Go(func() error {
+		for index := uint64(1); index <= entries; index++ {
+			if err := logs.StoreLogs([]*raft.Log{walEntry(index)}); err != nil {
+				return err
+			}
+			last.Store(index)
+		}
+		return nil
+	})
+	all.Go(func() error {
+		for last.Load() < entries {
+			if to := last.Load(); to > kept {
+				if err := logs.DeleteRange(1, to-kept); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	for range 2 {
+		all.Go(func() error {
+			for last.Load() < entries {
+				first, err := logs.FirstIndex()
+				if err != nil {
+					return err
+				}
+				for index := max(first, 1); index <= last.Load(); index += 7 {
+					var got raft.Log
+					err := logs.GetLog(index, &got)
+					if err == nil && !sameEntry(walEntry(index), &got) {
+						err = fmt.Errorf("entry %d is %+v", index, &got)
+					}
+					if err != nil && !errors.Is(err, raft.ErrLogNotFound) {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
+	}
 }

@@ -96,7 +96,7 @@ func openSegments(path string, meta *walMeta, room *roomForWrites, o walOptions)
 	if bytes == 0 {
 		bytes = walSegmentBytes
 	}
-	w, err := wal.Open(path, wal.WithMetaStore(meta), wal.WithSegmentFiler(&walFiler{segment.NewFiler(path, files)}),
+	w, err := wal.Open(path, wal.WithMetaStore(meta), wal.WithSegmentFiler(&walFiler{segment.NewFiler(path, files), &meta.rotation}),
 		wal.WithSegmentSize(bytes), wal.WithLogger(raftLogger(o.log).Named("wal")))
 	if err != nil {
 		return nil, err
@@ -116,17 +116,32 @@ func (s *walStore) Close() error {
 	if err == nil && !s.meta.readOnly {
 		err = s.meta.reached(last)
 	}
-	return errors.Join(err, s.WAL.Close(), s.meta.Close())
+	err = errors.Join(err, s.WAL.Close())
+	s.meta.rotation.begin() // it will not any more
+	return errors.Join(err, s.meta.Close())
 }
 
-// GetLog implements raft.LogStore. raft-wal panics over some damaged entries.
+// GetLog implements raft.LogStore. raft-wal panics over some damaged entries, and goes on to find entries that were
+// compacted away, for as long as their segment is written to.
 func (s *walStore) GetLog(index uint64, log *raft.Log) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the data is damaged: %v", p)
 		}
 	}()
-	if err := s.WAL.GetLog(index, log); err != nil {
+	first, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
+	if index < first {
+		return raft.ErrLogNotFound // as it is: raft compares it
+	}
+	err = s.WAL.GetLog(index, log)
+	if errors.Is(err, os.ErrClosed) {
+		// Its segment was compacted away between raft-wal's look at what there is and the read. It looks anew.
+		err = s.WAL.GetLog(index, log)
+	}
+	if err != nil {
 		return err
 	}
 	if isWALGap(index, log) || s.meta.isMissing(index) {
@@ -160,7 +175,7 @@ func (s *walStore) bridge(last uint64, logs []*raft.Log) ([]*raft.Log, error) {
 		if err != nil {
 			return nil, err
 		}
-		return logs, s.WAL.DeleteRange(oldest, last)
+		return logs, s.truncate(oldest, last)
 	}
 	var bridged []*raft.Log
 	for index := last + 1; index < first; index++ {
@@ -200,6 +215,12 @@ func (s *walStore) DeleteRange(lo, hi uint64) error {
 	for lo > first && hi >= last && lo <= last && s.missing(lo-1) {
 		lo--
 	}
+	return s.truncate(lo, hi)
+}
+
+// truncate deletes the first or the last entries.
+func (s *walStore) truncate(lo, hi uint64) error {
+	s.meta.rotation.wait()
 	return s.WAL.DeleteRange(lo, hi)
 }
 

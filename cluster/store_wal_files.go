@@ -154,18 +154,28 @@ func (*unchangedFile) WriteAt([]byte, int64) (int, error) { return 0, errReadOnl
 func (*unchangedFile) Sync() error { return errReadOnly }
 
 // walFiler is a types.SegmentFiler that says which file an error is of, and mends one of raft-wal's.
-type walFiler struct{ *segment.Filer }
+type walFiler struct {
+	*segment.Filer
+	rotation *rotation
+}
 
 // Create implements types.SegmentFiler.
 func (f *walFiler) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
-	w, err := f.Filer.Create(info)
-	return w, ofSegment(info, err)
+	return f.watch(info)(f.Filer.Create(info))
 }
 
 // RecoverTail implements types.SegmentFiler.
 func (f *walFiler) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, error) {
-	w, err := f.Filer.RecoverTail(info)
-	return w, ofSegment(info, err)
+	return f.watch(info)(f.Filer.RecoverTail(info))
+}
+
+func (f *walFiler) watch(info types.SegmentInfo) func(types.SegmentWriter, error) (types.SegmentWriter, error) {
+	return func(w types.SegmentWriter, err error) (types.SegmentWriter, error) {
+		if err != nil {
+			return nil, ofSegment(info, err)
+		}
+		return &watchedWriter{w, f.rotation}, nil
+	}
 }
 
 // Open implements types.SegmentFiler. A segment whose last entries were overruled while it was still written to has no

@@ -57,6 +57,7 @@ type walMeta struct {
 	db       *bbolt.DB
 	readOnly bool
 	room     *roomForWrites
+	rotation rotation
 
 	mu     sync.Mutex // held while one of these is read or replaced
 	record walRecord
@@ -120,6 +121,7 @@ func (m *walMeta) Load(string) (types.PersistentState, error) { return m.record.
 // CommitState implements types.MetaStore. A segment's file is there, empty and of its full size, before it becomes part of
 // the log: one that is missing, or shorter, has been lost.
 func (m *walMeta) CommitState(s types.PersistentState) error {
+	m.rotation.begin()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	end := uint64(math.MaxUint64)

@@ -219,6 +219,7 @@ func TestExhaustedDisk(t *testing.T) {
 	}
 	ended := 0
 	eventually(t, "nodes have ended for want of space", func() bool {
+		f.fillLog()
 		for _, n := range c.nodes {
 			n.fill() // what was given up in the meantime
 			if !n.running() {
@@ -240,6 +241,18 @@ func TestExhaustedDisk(t *testing.T) {
 		t.Error(err)
 	}
 	c.waitConverged()
+}
+
+// logFiller is a body so large that a log which has space in reserve is soon full.
+var logFiller = []byte(`"` + strings.Repeat("x", 200<<10) + `"`)
+
+// fillLog stores a large record. Whether that succeeds is of no matter.
+func (f *diskFaults) fillLog() {
+	for _, n := range f.c.nodes {
+		c := newClient(n.url(), f.apiKey)
+		c.timeout = hungProbe
+		c.put(putRequest{Scope: "filler", Key: n.name, Body: logFiller})
+	}
 }
 
 const heldScope = "held"
