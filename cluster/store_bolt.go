@@ -42,6 +42,9 @@ func openBolt(path string, readOnly bool) (s *boltStore, err error) {
 	if err := walkBolt(path); err != nil {
 		return nil, err
 	}
+	if err := flushBolt(path, readOnly); err != nil {
+		return nil, err
+	}
 	store, err := raftboltdb.New(raftboltdb.Options{
 		Path: path, BoltOptions: boltOptions(readOnly), MsgpackUseNewTimeFormat: true,
 	})
@@ -73,6 +76,21 @@ func checkBoltMetas(path string, pageBytes int) error {
 		}
 	}
 	return nil
+}
+
+// flushBolt has what is read from a file on disk: the process that wrote it may have been killed before it was.
+func flushBolt(path string, readOnly bool) error {
+	if readOnly {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // walkBolt touches everything in a file of bbolt's. Opening the file for writing does that too, to find out which pages

@@ -94,8 +94,10 @@ func (c *walCheck) tail(info *types.SegmentInfo) error {
 		return fmt.Errorf("the data is damaged behind byte %d: it ends with entry %d, and has had entry %d before",
 			s.end, last, mark.Index)
 	}
-	if err := c.mend(info, s.end, s.written); err != nil {
-		return err
+	if mark := (walMark{info.ID, last}); mark != c.meta.record.Reached || s.written > s.end {
+		if err := c.settle(info, s, data); err != nil {
+			return err
+		}
 	}
 	c.files.ends[c.file(info)] = s.end
 	if s.entries == 0 {
@@ -118,21 +120,22 @@ func (c *walCheck) scan(info *types.SegmentInfo) (s segmentScan, data []byte, er
 	return scanSegment(data), data, nil
 }
 
-// mend removes a write that was cut short.
-func (c *walCheck) mend(info *types.SegmentInfo, from, to int64) error {
-	if from >= to {
-		return nil
+// settle puts the last batch on disk, and blanks what follows. The process that wrote it may have been killed before it
+// was there, or ended because it could not be; then it is read from memory, and would be relied on.
+func (c *walCheck) settle(info *types.SegmentInfo, s segmentScan, data []byte) error {
+	if s.written > s.end {
+		c.log.Warn("the log ends in a write that was cut short: it was never acknowledged",
+			"segment", segment.FileName(*info), "from_byte", s.end, "to_byte", s.written)
 	}
-	c.log.Warn("the log ends in a write that was cut short: it was never acknowledged", "segment", segment.FileName(*info),
-		"from_byte", from, "to_byte", to)
 	if c.files.readOnly {
 		return nil
 	}
+	clear(data[s.end:])
 	f, err := os.OpenFile(c.file(info), os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(make([]byte, to-from), from)
+	_, err = f.WriteAt(data[s.begin:max(s.end, s.written)], s.begin)
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
@@ -164,7 +167,8 @@ const sectorBytes = 512
 
 // segmentScan is what there is in a segment that is, or was, written to.
 type segmentScan struct {
-	end     int64  // of the last batch of which, as of all before it, the checksum matches
+	begin   int64  // of the last batch of which, as of all before it, the checksum matches
+	end     int64  // of that batch
 	entries uint64 // in those batches
 	index   int64  // where the index of a full segment is; 0 without
 	written int64  // the end of what is not blank, rounded up to a frame's beginning
@@ -201,7 +205,7 @@ func frameAt(data []byte, at int64) (f frame, ok bool) {
 
 func scanSegment(data []byte) (s segmentScan) {
 	written := int64(len(bytes.TrimRight(data, "\x00")))
-	s.written = (written + frameHeaderBytes - 1) / frameHeaderBytes * frameHeaderBytes
+	s.written = min((written+frameHeaderBytes-1)/frameHeaderBytes*frameHeaderBytes, int64(len(data)))
 	entries, index := uint64(0), int64(0)
 	for at := int64(segmentHeaderBytes); ; {
 		f, ok := frameAt(data, at)
@@ -217,7 +221,7 @@ func scanSegment(data []byte) (s segmentScan) {
 			if crc32.Checksum(data[s.end:at], castagnoli) != f.crc {
 				return s
 			}
-			s.end, s.entries, s.index = f.next, entries, index
+			s.begin, s.end, s.entries, s.index = s.end, f.next, entries, index
 		}
 		at = f.next
 	}

@@ -96,6 +96,9 @@ func openWALMeta(dir string, readOnly bool, room *roomForWrites) (m *walMeta, er
 	if err := walkBolt(path); err != nil {
 		return nil, err
 	}
+	if err := flushBolt(path, readOnly); err != nil {
+		return nil, err
+	}
 	db, err := bbolt.Open(path, 0o600, boltOptions(readOnly))
 	if err != nil {
 		return nil, err
