@@ -114,9 +114,28 @@ func TestKeptLogs(t *testing.T) {
 // TestGap: what an earlier leader had put at a restored snapshot's index goes, when the snapshot comes and at a start.
 func TestGap(t *testing.T) {
 	t.Parallel()
+	for _, kind := range append(storeKinds, "memory") {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			testGap(t, func() raft.LogStore {
+				if kind == "memory" {
+					return raft.NewInmemStore()
+				}
+				store, err := openTestKind(t.TempDir(), kind)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = store.Close() })
+				return store
+			})
+		})
+	}
+}
+
+func testGap(t *testing.T, newStore func() raft.LogStore) {
 	for _, atStart := range []bool{true, false} {
 		snapshots := &snapshotStore{}
-		store := raft.NewInmemStore()
+		store := newStore()
 		n := &Node{logs: &keptLogs{store, &snapshots.restored}, snapshots: snapshots}
 		for i := range uint64(5) {
 			if err := store.StoreLog(&raft.Log{Index: i + 1, Term: 4}); err != nil {

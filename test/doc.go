@@ -25,6 +25,7 @@
 //	TestMembership  joining, promoting, removing, leaving, under load; what a removed node says
 //	TestFullDisk    disks filled to the last byte: claims refused, results stored, recovery by itself
 //	TestHungDisk    the leader's disk stands still: another leads
+//	TestConvertLogStore  logs converted one after the other under load, by commands that are killed
 //	TestRecover     two of three destroyed for good, and back from the third
 //	TestRunbook     every command of OPERATIONS.md, pasted in order
 //	TestMachines    vagrant up of three machines, as containers; only with -machines

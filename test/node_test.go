@@ -26,7 +26,8 @@ type node struct {
 	seeds []string // addresses of the nodes to join, its own included or not
 	args  []string // other settings
 
-	secure bool // its API speaks TLS
+	secure      bool // its API speaks TLS
+	anyLogStore bool // it keeps its log as its directory has it
 
 	process *process
 	frozen  bool // by stop
@@ -44,8 +45,11 @@ func (n *node) command() []string {
 	line := []string{
 		"server", "--exit-with-stdin", "--log-format=text",
 		"--node-id=" + n.name,
-		"--data-dir=" + n.dir, "--log-store=" + *storeFlag,
+		"--data-dir=" + n.dir,
 		"--http-addr=" + n.ports.http, "--raft-addr=" + n.ports.raft, "--gossip-addr=" + n.ports.gossip,
+	}
+	if !n.anyLogStore {
+		line = append(line, "--log-store="+*storeFlag)
 	}
 	if len(n.seeds) > 0 {
 		line = append(line, "--join="+strings.Join(n.seeds, ","))
