@@ -50,5 +50,5 @@
 //
 // The log is kept by raft-boltdb or by raft-wal (store.go). To raft both are the same: entries at indexes, some of which
 // may be missing. Beyond what the libraries do, a damaged log is refused with words instead of a panic, and never
-// shortened without a word; what a crash during a write leaves behind is mended (store_wal_check.go).
+// shortened without a word; what a crash during a write leaves behind is mended (store_wal_check.go, store_wal_scan.go).
 package cluster

@@ -131,7 +131,11 @@ func TestLogLost(t *testing.T) {
 	_, followers := formed(t, startAll(t, hosts))
 	h := homeOf(hosts, followers[0])
 	closeNode(t, h.node)
-	if err := os.Remove(filepath.Join(h.cfg.DataDir, raftFile)); err != nil {
+	kind, err := storeIn(h.cfg.DataDir)
+	if err != nil || kind == "" {
+		t.Fatalf("it has no log: %v", err)
+	}
+	if err := os.RemoveAll(filepath.Join(h.cfg.DataDir, storeNames[kind])); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := Open(t.Context(), h.cfg); err == nil {
