@@ -405,7 +405,7 @@ func TestDamagedStore(t *testing.T) {
 // reopen starts raft on a data directory, as Open does but without a network, and stops it again.
 func reopen(t *testing.T, dir string) error {
 	t.Helper()
-	store, err := openStore(dir, *logStoreFlag, discardLog)
+	store, err := openStore(dir, LogStoreAuto, discardLog)
 	if err != nil {
 		return err
 	}
