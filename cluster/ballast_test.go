@@ -275,7 +275,7 @@ func TestStoreOnAFullDisk(t *testing.T) {
 
 func testStoreOnAFullDisk(t *testing.T, kind, dir string) {
 	const rounds, perRound = 20, 25
-	store, err := openStore(dir, kind, discardLog)
+	store, err := openTestStore(dir, kind, mib)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +317,7 @@ func testStoreOnAFullDisk(t *testing.T, kind, dir string) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	reopened, err := openStore(dir, kind, discardLog)
+	reopened, err := openTestStore(dir, kind, mib)
 	if err != nil {
 		t.Fatal(err)
 	}

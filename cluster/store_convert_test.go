@@ -163,6 +163,36 @@ func TestConvertDamaged(t *testing.T) {
 	}
 }
 
+// TestConvertLeap: what lies before a gap that is too large for one of the stores is left out.
+func TestConvertLeap(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store, err := openStore(dir, LogStoreBolt, discardLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const leap = 10 + maxWALGap + 2
+	logs := guardedBy(t, store)
+	for _, index := range []uint64{8, 9, 10, leap, leap + 1} {
+		if err := logs.StoreLogs([]*raft.Log{walEntry(index)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ConvertLogStore(dir, LogStoreWAL, ConvertOptions{})
+	if err != nil || c.FirstIndex != leap || c.LastIndex != leap+1 || c.Entries != 2 || !c.Done {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	m := &storeModel{entries: map[uint64]*raft.Log{leap: walEntry(leap), leap + 1: walEntry(leap + 1)}}
+	if store, err = openStore(dir, LogStoreAuto, discardLog); err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	m.check(t, guardedBy(t, store), store)
+}
+
 func TestConvertRefused(t *testing.T) {
 	t.Parallel()
 	empty := t.TempDir()

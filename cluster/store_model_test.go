@@ -15,12 +15,15 @@ import (
 )
 
 // openTestKind opens a store of a kind, with segments so small that a test fills many.
-func openTestKind(dir, kind string) (durableStore, error) {
+func openTestKind(dir, kind string) (durableStore, error) { return openTestStore(dir, kind, 4<<10) }
+
+// openTestStore opens a store of a kind, with segments of that size if it has any.
+func openTestStore(dir, kind string, segmentBytes int) (durableStore, error) {
 	path := filepath.Join(dir, storeNames[kind])
 	if kind != LogStoreWAL {
 		return openKindAt(path, kind, false, discardLog)
 	}
-	o := walOptions{log: discardLog, segmentBytes: 4 << 10}
+	o := walOptions{log: discardLog, segmentBytes: segmentBytes}
 	if err := makeWAL(path, o); err != nil {
 		return nil, err
 	}

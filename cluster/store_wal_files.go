@@ -74,13 +74,18 @@ func (w *walFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &walFile{File: f, room: w.room}, nil
+	stat, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &walFile{File: f, room: w.room, full: stat.Size()}, nil
 }
 
 // walFile is a segment that is written to.
 type walFile struct {
 	*os.File
 	room     *roomForWrites
+	full     int64 // when it has got so far, hardly anything follows
 	reserved int64 // up to where there is space for sure
 }
 
@@ -102,7 +107,8 @@ func (f *walFile) reserve(from, to int64) error {
 	if to <= f.reserved {
 		return nil
 	}
-	err := f.allocate(from, (to+walReserveBytes-1)/walReserveBytes*walReserveBytes)
+	ahead := min((to+walReserveBytes-1)/walReserveBytes*walReserveBytes, f.full)
+	err := f.allocate(from, max(to, ahead))
 	if outOfSpace(err) {
 		err = f.allocate(from, to)
 	}
