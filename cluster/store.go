@@ -19,7 +19,7 @@ const (
 	LogStoreAuto    = "auto"
 	LogStoreBolt    = "boltdb" // raft-boltdb: one file with a tree of pages
 	LogStoreWAL     = "wal"    // raft-wal: files that are only appended to
-	DefaultLogStore = LogStoreBolt
+	DefaultLogStore = LogStoreWAL
 )
 
 // LogStores are all values of Config.LogStore.
