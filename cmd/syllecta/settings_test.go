@@ -211,6 +211,7 @@ var badValues = []struct{ name, value string }{
 	{"raft-multiplier", "0"},
 	{"raft-multiplier", "11"},
 	{"snapshot-threshold", "15"},
+	{"log-store", "badger"},
 	{"store-deadline", "-5s"},
 	{"disk-free-floor-bytes", "-1"},
 	{"log-level", "INFO"},
