@@ -41,6 +41,9 @@ func (g *storeGuard) begin(what string) (place int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	call := watchedCall{what, deadlineSlices}
+	if g.armed {
+		call.slices++ // the one that has begun already does not count
+	}
 	if place = slices.Index(g.running, watchedCall{}); place >= 0 {
 		g.running[place] = call
 	} else {
@@ -48,8 +51,6 @@ func (g *storeGuard) begin(what string) (place int) {
 		g.running = append(g.running, call)
 	}
 	if g.armed {
-		call.slices++ // the one that has begun already does not count
-		g.running[place] = call
 		return place
 	}
 	g.armed = true

@@ -25,7 +25,7 @@ const (
 )
 
 // walStore is a log and stable store on raft-wal. Beyond what that does:
-//   - Its last segment is verified when it is opened, and mended if a crash has torn its last write (store_wal_check.go).
+//   - Its last segment is verified when it is opened, and mended if a crash has torn its last write (walCheck).
 //   - A write that finds no space is repeated where that is safe: in a file, not in the log, for raft-wal counts entries
 //     that it could not write (walFile, walMeta).
 //   - Indexes may be missing. raft-wal's log is contiguous, and raft would empty it whenever it puts a snapshot behind it;
@@ -103,6 +103,9 @@ func openSegments(path string, meta *walMeta, room *roomForWrites, o walOptions)
 	}
 	return &walStore{w, meta, room}, nil
 }
+
+// IsMonotonic implements raft.MonotonicLogStore: this is none, although what it stands on is one.
+func (s *walStore) IsMonotonic() bool { return false }
 
 // whenFull implements roomMaker.
 func (s *walStore) whenFull(makeRoom func()) { s.room.make = makeRoom }
