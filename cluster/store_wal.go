@@ -34,8 +34,8 @@ const (
 //     (walRecord.Missing).
 type walStore struct {
 	*wal.WAL
-	meta *walMeta
-	room *roomForWrites
+	meta  *walMeta
+	files *walFiles
 }
 
 // walOptions say how to open one.
@@ -88,7 +88,7 @@ func buildWAL(path string, o walOptions) error {
 
 func openSegments(path string, meta *walMeta, room *roomForWrites, o walOptions) (s *walStore, err error) {
 	defer refuseDamage(&err)()
-	files := &walFiles{room: room, readOnly: o.readOnly, ends: make(map[string]int64)}
+	files := &walFiles{room: room, readOnly: o.readOnly, ends: make(map[string]int64), log: o.log}
 	if err := (&walCheck{path, meta, files, o.log}).run(); err != nil {
 		return nil, err
 	}
@@ -101,14 +101,14 @@ func openSegments(path string, meta *walMeta, room *roomForWrites, o walOptions)
 	if err != nil {
 		return nil, err
 	}
-	return &walStore{w, meta, room}, nil
+	return &walStore{w, meta, files}, nil
 }
 
 // IsMonotonic implements raft.MonotonicLogStore: this is none, although what it stands on is one.
 func (s *walStore) IsMonotonic() bool { return false }
 
 // whenFull implements roomMaker.
-func (s *walStore) whenFull(makeRoom func()) { s.room.make = makeRoom }
+func (s *walStore) whenFull(makeRoom func()) { s.files.room.make = makeRoom }
 
 // Close notes how far the log has got, so that nothing of it can go unnoticed, and closes it.
 func (s *walStore) Close() error {
@@ -121,6 +121,7 @@ func (s *walStore) Close() error {
 	}
 	err = errors.Join(err, s.WAL.Close())
 	s.meta.rotation.begin() // it will not any more
+	s.files.removals.close()
 	return errors.Join(err, s.meta.Close())
 }
 
