@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,11 +9,49 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"os"
+	"slices"
 
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 )
+
+// What raft-boltdb calls its buckets.
+const (
+	boltLogs   = "logs"
+	boltStable = "conf"
+)
+
+// boltCheck looks for damage to the names of what a file of raft-boltdb's holds: what has lost its name is not there, and
+// a node that finds no term has forgotten what it voted.
+type boltCheck struct {
+	buckets []string
+	last    []byte // key of an entry
+}
+
+func (c *boltCheck) key(bucket, key []byte) error {
+	switch name := string(bucket); {
+	case name != boltLogs && name != boltStable:
+		return fmt.Errorf("the data is damaged: it has a part %q", name)
+	case key == nil:
+		c.buckets = append(c.buckets, name)
+	case name == boltStable && !slices.Contains(stableNumbers, string(key)) && !slices.Contains(stableValues, string(key)):
+		return fmt.Errorf("the data is damaged: raft's state has a part %q", key)
+	case name == boltLogs && (len(key) != 8 || bytes.Compare(c.last, key) >= 0):
+		return errors.New("the data is damaged: the entries are not in their order")
+	case name == boltLogs:
+		c.last = append(c.last[:0], key...)
+	}
+	return nil
+}
+
+// complete refuses a file with one part: both are made together, when the file is.
+func (c *boltCheck) complete() error {
+	if len(c.buckets) == 1 {
+		return fmt.Errorf("the data is damaged: it has nothing but %s", c.buckets[0])
+	}
+	return nil
+}
 
 // boltOptions are those of every file of bbolt's. The free list is rebuilt when the file is opened instead of being
 // written with every commit.
@@ -39,7 +78,11 @@ func openBolt(path string, readOnly bool) (s *boltStore, err error) {
 		}
 	}()
 	defer refuseDamage(&err)()
-	if err := walkBolt(path); err != nil {
+	var check boltCheck
+	if err := walkBolt(path, check.key); err != nil {
+		return nil, err
+	}
+	if err := check.complete(); err != nil {
 		return nil, err
 	}
 	if err := flushBolt(path, readOnly); err != nil {
@@ -94,8 +137,9 @@ func flushBolt(path string, readOnly bool) error {
 }
 
 // walkBolt touches everything in a file of bbolt's. Opening the file for writing does that too, to find out which pages
-// are free, but in a goroutine of bbolt's, where a damaged page ends the process without a word.
-func walkBolt(path string) error {
+// are free, but in a goroutine of bbolt's, where a damaged page ends the process without a word. It shows
+// every bucket to see, with a nil key, and every key.
+func walkBolt(path string, see func(bucket, key []byte) error) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -111,13 +155,16 @@ func walkBolt(path string) error {
 		return err
 	}
 	return db.View(func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+			if err := see(name, nil); err != nil {
+				return err
+			}
 			return b.ForEach(func(key, value []byte) error {
 				if value == nil || len(key) > bbolt.MaxKeySize {
 					return errors.New("the data is damaged: a key is too long, or a bucket stands where a value should")
 				}
 				_ = crc32.ChecksumIEEE(value) // reads it
-				return nil
+				return see(name, key)
 			})
 		})
 	})

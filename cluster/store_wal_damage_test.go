@@ -169,6 +169,87 @@ func TestEveryByteOfAWAL(t *testing.T) {
 	}
 }
 
+// TestEveryByteOfABoltFile is TestEveryByteOfAWAL for the other kind of store.
+func TestEveryByteOfABoltFile(t *testing.T) {
+	t.Parallel()
+	const want = 60
+	dir := t.TempDir()
+	store, err := openStore(dir, LogStoreBolt, discardLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for index := uint64(1); index <= want; index++ {
+		if err := guardedBy(t, store).StoreLogs([]*raft.Log{walEntry(index)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range stableNumbers {
+		if err := store.SetUint64([]byte(key), 9); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, raftFile)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Clone(whole)
+	refusals := 0
+	for at := 0; at < len(whole); at += *damageStride {
+		if whole[at] == 0 && at%64 != 0 { // what is blank, now and then
+			continue
+		}
+		damaged[at] ^= 1 << (at % 8)
+		rewrite(t, path, func([]byte) []byte { return damaged })
+		damaged[at] = whole[at]
+		if refused := boltVerdict(t, dir, want); refused != "" {
+			refusals++
+			checkWords(t, path, refused)
+		}
+	}
+	if refusals == 0 {
+		t.Error("no damage was noticed")
+	}
+}
+
+// boltVerdict is walVerdict for the other kind. raft-boltdb keeps no checksum of raft's state: its values are not looked
+// at, only whether they are there.
+func boltVerdict(t *testing.T, dir string, want uint64) (refused string) {
+	t.Helper()
+	store, err := openStoreToRead(dir, discardLog)
+	if err != nil {
+		return err.Error()
+	}
+	defer store.Close()
+	logs := guardedBy(t, store)
+	first, err := logs.FirstIndex()
+	if err != nil {
+		return err.Error()
+	}
+	last, err := logs.LastIndex()
+	if err != nil {
+		return err.Error()
+	}
+	for index := first; index <= last; index++ {
+		var got raft.Log
+		if err := logs.GetLog(index, &got); err != nil {
+			return fmt.Sprintf("log entry %d: %v", index, err)
+		}
+	}
+	if first != 1 || last != want {
+		t.Errorf("it goes from entry %d to %d", first, last)
+	}
+	for _, key := range stableNumbers {
+		if _, err := store.GetUint64([]byte(key)); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	return ""
+}
+
 // checkWords wants a refusal to say in which file the damage is, or which entry it is.
 func checkWords(t *testing.T, path, refused string) {
 	t.Helper()
