@@ -42,6 +42,8 @@ func TestStoreHangAmongOthers(t *testing.T) {
 		<-stopped
 		time.Sleep(2 * deadline)
 		f.only(t) // nothing runs, nothing is reported
+		g.mu.Lock()
+		defer g.mu.Unlock()
 		if len(g.running) != 2 || g.armed {
 			t.Errorf("%d places, armed %v", len(g.running), g.armed)
 		}

@@ -114,7 +114,8 @@ func (m *walMeta) load() error {
 	if err := errors.Join(m.get(walSegmentsKey, &m.record), m.get(walStableKey, &m.stable)); err != nil {
 		return err
 	}
-	m.missing.Store(&m.record.Missing)
+	missing := m.record.Missing // the record itself is going to be replaced
+	m.missing.Store(&missing)
 	return nil
 }
 
