@@ -88,28 +88,42 @@ func (w *walFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &walFile{File: f, room: w.room, full: stat.Size()}, nil
+	file := &walFile{File: f, room: w.room}
+	if err := file.zeros.open(path, stat.Size()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return file, nil
 }
 
 // walFile is a segment that is written to.
 type walFile struct {
 	*os.File
 	room     *roomForWrites
-	full     int64 // when it has got so far, hardly anything follows
-	reserved int64 // up to where there is space for sure
+	zeros    zerosAhead
+	reserved int64 // up to where there is space for sure, if there are no zeros
 }
 
 // WriteAt implements io.WriterAt. It may be repeated after any error: the same bytes go to the same place. What fails for
 // want of space has not been flushed, so it was never relied on.
 func (f *walFile) WriteAt(p []byte, at int64) (n int, err error) {
+	to := at + int64(len(p))
 	err = f.room.write(outOfSpace, func() error {
-		if err := f.reserve(at, at+int64(len(p))); err != nil {
+		return f.zeros.write(to, func(allocated bool) error {
+			if !allocated {
+				if err := f.reserve(at, to); err != nil {
+					return err
+				}
+			}
+			n, err = f.File.WriteAt(p, at)
 			return err
-		}
-		n, err = f.File.WriteAt(p, at)
-		return err
+		})
 	})
 	return n, err
+}
+
+// Close implements io.Closer.
+func (f *walFile) Close() error {
+	return errors.Join(f.zeros.close(), f.File.Close())
 }
 
 // reserve finds space for a write, and for those that will follow if there is so much.
@@ -117,7 +131,7 @@ func (f *walFile) reserve(from, to int64) error {
 	if to <= f.reserved {
 		return nil
 	}
-	ahead := min((to+walReserveBytes-1)/walReserveBytes*walReserveBytes, f.full)
+	ahead := min((to+walReserveBytes-1)/walReserveBytes*walReserveBytes, f.zeros.full)
 	err := f.allocate(from, max(to, ahead))
 	if outOfSpace(err) {
 		err = f.allocate(from, to)
