@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	state "github.com/syllecta/syllecta/cluster"
 	"github.com/syllecta/syllecta/fsm"
 	"github.com/syllecta/syllecta/snapshot"
 )
@@ -181,14 +182,19 @@ func writeRecords(t *testing.T, path string, records int, life time.Duration) {
 			cmds = cmds[:0]
 		}
 	}
-	if err := writeSnapshotFile(path, m.Snapshot()); err != nil {
+	info := state.BackupInfo{ClusterID: m.Directory().ClusterID, Index: index, Term: 1, Epoch: m.Epoch(), ClockMs: stamp,
+		FeatureLevel: m.Directory().FeatureLevel, TakenAt: time.UnixMilli(stamp).UTC()}
+	if err := writeBackup(path, info, m.Snapshot()); err != nil {
 		t.Fatal(err)
 	}
 	m = nil
 	debug.FreeOSMemory() // the nodes need it
 }
 
-func writeSnapshotFile(path string, s *fsm.Snapshot) error {
+// backupSection is where a backup says what it is of: see cluster/backup.go.
+const backupSection = fsm.SectionForeign + 1
+
+func writeBackup(path string, info state.BackupInfo, s *fsm.Snapshot) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -197,6 +203,12 @@ func writeSnapshotFile(path string, s *fsm.Snapshot) error {
 	buffered := bufio.NewWriter(f)
 	w, err := snapshot.NewWriter(buffered)
 	if err != nil {
+		return err
+	}
+	if err := w.Begin(backupSection, 1); err != nil {
+		return err
+	}
+	if err := w.Append(encode(info)); err != nil {
 		return err
 	}
 	if err := s.Write(w); err != nil {
