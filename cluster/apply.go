@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -118,6 +119,9 @@ func (a *applier) restore(rc io.ReadCloser) error {
 	a.directory.Store(m.Directory())
 	a.onRestore(m.Index())
 	a.applied.advance(m.Index())
+	if counted.n > cheapSnapshot {
+		debug.FreeOSMemory() // the state before, and what reading has left behind
+	}
 	return nil
 }
 

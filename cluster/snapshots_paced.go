@@ -15,7 +15,7 @@ const (
 	// pacedBytes is how much of a snapshot is written at a time.
 	pacedBytes = 2 << 20
 	// pacedRest is for how many times as long as writing took the writer rests, and pacedRestMost the longest rest.
-	pacedRest     = 3
+	pacedRest     = 9
 	pacedRestMost = 100 * time.Millisecond
 )
 

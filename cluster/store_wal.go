@@ -88,7 +88,7 @@ func buildWAL(path string, o walOptions) error {
 
 func openSegments(path string, meta *walMeta, room *roomForWrites, o walOptions) (s *walStore, err error) {
 	defer refuseDamage(&err)()
-	files := &walFiles{room: room, readOnly: o.readOnly, ends: make(map[string]int64), log: o.log}
+	files := &walFiles{room: room, readOnly: o.readOnly, ends: make(map[string]int64), remover: segmentRemover{log: o.log}}
 	if err := (&walCheck{path, meta, files, o.log}).run(); err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (s *walStore) Close() error {
 	}
 	err = errors.Join(err, s.WAL.Close())
 	s.meta.rotation.begin() // it will not any more
-	s.files.removals.close()
+	s.files.remover.close()
 	return errors.Join(err, s.meta.Close())
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -36,8 +35,7 @@ type walFiles struct {
 	room     *roomForWrites
 	readOnly bool
 	ends     map[string]int64 // of what is whole in files that are not to be mended, by path
-	log      *slog.Logger
-	removals tasks
+	remover  segmentRemover
 }
 
 // ListDir implements types.VFS.
@@ -54,18 +52,11 @@ func (w *walFiles) Create(dir, name string, _ uint64) (types.WritableFile, error
 	return w.OpenWriter(dir, name)
 }
 
-// Delete implements types.VFS. The file is no part of the log any more. It is removed in the background, because raft-wal
-// has its writes wait meanwhile, and a file system takes its time over large files; one that is still there at the next
-// start is removed then.
+// Delete implements types.VFS. The file is no part of the log any more.
 func (w *walFiles) Delete(dir, name string) error {
-	if w.readOnly {
-		return nil
+	if !w.readOnly {
+		w.remover.remove(filepath.Join(dir, name))
 	}
-	w.removals.start(func() {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil {
-			w.log.Warn("cannot remove a segment of the log that is not needed any more", "error", err)
-		}
-	})
 	return nil
 }
 

@@ -19,7 +19,7 @@ func TestZerosAhead(t *testing.T) {
 	if err := os.Truncate(path, size); err != nil {
 		t.Fatal(err)
 	}
-	files := &walFiles{room: &roomForWrites{}, log: discardLog}
+	files := &walFiles{room: &roomForWrites{}, remover: segmentRemover{log: discardLog}}
 	random := rand.New(rand.NewPCG(1, 2))
 	want := make([]byte, size)
 	ahead, at := int64(0), int64(0)

@@ -28,7 +28,7 @@ func (c *cluster) measureSnapshot(t *testing.T, quiet benchReport) {
 	}
 	c.fillLog(t)
 	applied := c.applyBuckets(t)
-	busy := mustBench(t, c.leader(), "claim", "--rate", fmt.Sprint(largeRate), "--duration=40s")
+	busy := mustBench(t, c.leader(), "claim", "--rate", fmt.Sprint(largeRate), "--duration=60s")
 	for i, n := range c.nodes {
 		if n.metric("syllecta_snapshot_persist_seconds_count") == began[i] {
 			t.Logf("%s took no snapshot in the meantime", n.name)

@@ -43,12 +43,12 @@ func TestLarge(t *testing.T) {
 	for _, n := range c.nodes {
 		n.reportMemory(t, *recordsFlag, bare)
 	}
+	c.measureRestart(t, *recordsFlag)
 	full := c.measureClaims(t, fmt.Sprintf("%d records", *recordsFlag))
 	t.Logf("growth: %.2f times the claims per second, %.2f times the p99 in a closed loop, %.2f times at %d/s",
 		full.closed.RequestsPerSecond/empty.closed.RequestsPerSecond, full.closed.LatencyMs.P99/empty.closed.LatencyMs.P99,
 		full.open.LatencyMs.P99/empty.open.LatencyMs.P99, largeRate)
 	c.measureSnapshot(t, full.open)
-	c.measureRestart(t, *recordsFlag)
 	c.waitConverged()
 }
 

@@ -20,7 +20,7 @@ import (
 const (
 	collectorFactor = 4 // as GOGC=400 is for a heap full of pointers
 	// minCollectorRoom keeps a small heap from being collected many times a second.
-	minCollectorRoom = 128 << 20
+	minCollectorRoom = 64 << 20
 	// minLiveBytes stands in for a heap that was not collected yet: Go's own least heap.
 	minLiveBytes = 4 << 20
 	// collectorLook is how often the heap is looked at; collectorStep is the change, in percent, from which on it matters.

@@ -12,10 +12,10 @@ func TestCollectorPercent(t *testing.T) {
 		live, scannable uint64
 		want            int
 	}{
-		"nothing yet":                              {0, 0, 3200},
-		"a small heap":                             {16 * mb, 8 * mb, 800},
+		"nothing yet":                              {0, 0, 1600},
+		"a small heap":                             {16 * mb, 8 * mb, 400},
 		"a heap full of pointers":                  {1000 * mb, 1000 * mb, 400},
-		"records without pointers":                 {3200 * mb, 16 * mb, 4},
+		"records without pointers":                 {3200 * mb, 8 * mb, 2},
 		"records and locks":                        {3200 * mb, 160 * mb, 20},
 		"a scan that counts what is dead by now":   {100 * mb, 400 * mb, 400},
 		"so many records that one percent is more": {100_000 * mb, 16 * mb, 1},
