@@ -30,6 +30,8 @@
 //	TestRunbook     every command of OPERATIONS.md, pasted in order
 //	TestMachines    vagrant up of three machines, as containers; only with -machines
 //	TestLoad        claims per second and CPU per claim; only with -load
+//	TestLarge       a cluster of many records beside an empty one: memory, restart, growth, a snapshot; only with -records
+//	TestExpiry      claims while many records fall due at once; only with -records
 //	TestModel       that the checker behind TestKill refuses what must never happen; TestFences likewise
 //
 // Flags, behind the package on the command line of go test:
@@ -41,6 +43,7 @@
 //	               minutes in all)
 //	-rounds=N      how often TestRollingRestart restarts all nodes
 //	-log-store=S   how all nodes keep their log, boltdb or wal
+//	-records=N     how many records TestLarge and TestExpiry restore
 //	-load=D        how long TestLoad runs. It fails if there was an election: nothing happened that needs one
 //
 // What takes longer than one wants to wait for each time, with figures to look at:
@@ -49,6 +52,11 @@
 //	go test ./test -v -timeout 20m -run TestPartition -cut=75s
 //	go test ./test -v -run TestRollingRestart -rounds=20
 //	go test ./test -v -timeout 20m -run TestLoad -load=10m
+//	go test ./test -v -timeout 60m -run TestLarge -records=10000000
+//	go test ./test -v -timeout 20m -run TestExpiry -records=1000000
+//
+// The verb syllecta bench measures any cluster, and test/bench, a module of its own, puts the same work on ours and on
+// its peers.
 //
 // TestPartition, TestSecure and parts of others give every node a machine of its own: a network namespace, with an
 // address, around a bridge with rules for what is lost. That needs root, ip and nft; elsewhere they are skipped, and
