@@ -239,8 +239,12 @@ func boltVerdict(t *testing.T, dir string, want uint64) (refused string) {
 			return fmt.Sprintf("log entry %d: %v", index, err)
 		}
 	}
-	if first != 1 || last != want {
+	if last != want {
 		t.Errorf("it goes from entry %d to %d", first, last)
+	}
+	if first != 1 {
+		// Like this a log begins that was compacted. Raft reads from its snapshot on, and does not start without an entry.
+		return "log entry 1: " + raft.ErrLogNotFound.Error()
 	}
 	for _, key := range stableNumbers {
 		if _, err := store.GetUint64([]byte(key)); err != nil {

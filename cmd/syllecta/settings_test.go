@@ -214,6 +214,7 @@ var badValues = []struct{ name, value string }{
 	{"log-store", "badger"},
 	{"store-deadline", "-5s"},
 	{"disk-free-floor-bytes", "-1"},
+	{"memory-limit-bytes", "-1"},
 	{"log-level", "INFO"},
 	{"log-format", "xml"},
 
