@@ -12,7 +12,7 @@ import (
 // place: a few kilobytes of keys must not buy hundreds of megabytes of bodies.
 const maxBatchAnswerBytes = 8 << 20
 
-// postRecords answers POST /v1/records: many claims in one log entry. A claim that is not valid refuses them all before
+// postRecords answers POST /v1/records: many claims in one log entry at most. A claim that is not valid refuses them all before
 // anything is done; what the log refuses is a problem in its place among the results.
 func postRecords(x *exchange) {
 	claims, p := decodeClaims(x.body, x.s.limits)

@@ -107,7 +107,7 @@ func (x *exchange) fail(err error) {
 // outcomeCallerGone is the outcome of a request whose caller did not wait for the answer.
 const outcomeCallerGone = "caller_gone"
 
-// noteReceipt tells the caller where in the log the answer was decided.
+// noteReceipt tells the caller by which entry of the log the answer was decided, or up to which it was read.
 func (x *exchange) noteReceipt(r cluster.Receipt) {
 	h := x.Header()
 	h[indexHeader] = []string{strconv.FormatUint(r.Index, 10)}

@@ -86,9 +86,12 @@ func (a *applier) Snapshot() (raft.FSMSnapshot, error) {
 	if a.halted {
 		return nil, errHalted
 	}
+	a.mu.Lock() // a backup may be captured at the same time
 	start := time.Now()
 	captured := a.machine.Snapshot()
-	a.metrics.captureSeconds.Observe(time.Since(start).Seconds())
+	took := time.Since(start)
+	a.mu.Unlock()
+	a.metrics.captureSeconds.Observe(took.Seconds())
 	return &persister{
 		captured: captured, pace: a.pace, seconds: a.metrics.persistSeconds, persisted: a.compaction.mark(),
 	}, nil

@@ -117,7 +117,9 @@ func assemble(cfg Config, p parts) (*Node, error) {
 	n.confirmer = coalescer{round: n.confirmTerm, timeout: cfg.electionTimeout(), tasks: &n.tasks}
 	n.catchUp = coalescer{round: n.askLeader, timeout: pingTimeout, tasks: &n.tasks}
 	n.applier.fatal = n.fail
-	n.applier.pace = func(sink raft.SnapshotSink) *pacedWriter { return n.snapshots.paceSnapshot(n.ctx, sink) }
+	n.applier.pace = func(sink raft.SnapshotSink) *pacedWriter {
+		return n.snapshots.paceSnapshot(n.ctx, n.restoring.replacing.Load, sink)
+	}
 	n.applier.onApply = n.onApply
 	n.applier.onRestore = n.onRestore
 

@@ -17,6 +17,7 @@ func (n *Node) Read(ctx context.Context, id fsm.RecordID) (fsm.View, Receipt, er
 	if !n.IsLeader() {
 		return fsm.View{}, Receipt{}, ErrNotLeader
 	}
+	term := n.readyTerm.Load()
 	if err := n.confirmer.confirm(ctx); err != nil {
 		return fsm.View{}, Receipt{}, err
 	}
@@ -29,7 +30,7 @@ func (n *Node) Read(ctx context.Context, id fsm.RecordID) (fsm.View, Receipt, er
 		}
 		v, at, _ = n.applier.view(id)
 	}
-	if n.restoring.replacing.Load() { // this may be a restored state that is not committed yet
+	if !n.servedBy(term) {
 		return fsm.View{}, Receipt{}, ErrUnavailable
 	}
 	if v.State == fsm.StateLocked && v.LeaseEndMs != fsm.NeverMs {
@@ -37,6 +38,10 @@ func (n *Node) Read(ctx context.Context, id fsm.RecordID) (fsm.View, Receipt, er
 	}
 	return v, at, nil
 }
+
+// servedBy reports whether this node has led and served since that term began. What was read before the call is then no
+// restored state that was never committed.
+func (n *Node) servedBy(term uint64) bool { return n.IsLeader() && n.readyTerm.Load() == term }
 
 // Staleness bounds the age of a state that was read without asking the leader.
 type Staleness struct {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 
 	"github.com/syllecta/syllecta/fsm"
 )
@@ -18,11 +19,15 @@ func (n *Node) Claim(ctx context.Context, calls ...Call) ([]fsm.Result, Receipt,
 	if !n.IsLeader() || n.draining.Load() {
 		return nil, Receipt{}, ErrNotLeader
 	}
-	if err := n.confirmer.confirm(ctx); err != nil {
+	term := n.readyTerm.Load()
+	switch err := n.confirmer.confirm(ctx); {
+	case errors.Is(err, ErrUnavailable) && ctx.Err() == nil:
+		return n.Propose(ctx, calls...) // the log may find out within the caller's time
+	case err != nil:
 		return nil, Receipt{}, err
 	}
 	results, at, ok := n.replay(calls)
-	if n.restoring.replacing.Load() { // this may be a restored state that is not committed yet
+	if !n.servedBy(term) {
 		return nil, Receipt{}, ErrUnavailable
 	}
 	if !ok {

@@ -27,14 +27,15 @@ type pacedWriter struct {
 	dst   io.Writer
 	file  *os.File // what dst writes to; nil if that is no file
 	ctx   context.Context
-	begun time.Time // when the piece at hand was begun
-	piece int64     // bytes of it
-	done  int64     // bytes before it
+	hurry func() bool // reports whether others wait for the snapshot; nil if never
+	begun time.Time   // when the piece at hand was begun
+	piece int64       // bytes of it
+	done  int64       // bytes before it
 }
 
-// paceSnapshot returns a writer into a sink of the store. It fails once ctx has ended.
-func (s *snapshotStore) paceSnapshot(ctx context.Context, sink raft.SnapshotSink) *pacedWriter {
-	w := &pacedWriter{dst: sink, ctx: ctx, begun: time.Now()}
+// paceSnapshot returns a writer into a sink of the store. It does not rest while hurry says so, and fails once ctx has ended.
+func (s *snapshotStore) paceSnapshot(ctx context.Context, hurry func() bool, sink raft.SnapshotSink) *pacedWriter {
+	w := &pacedWriter{dst: sink, ctx: ctx, hurry: hurry, begun: time.Now()}
 	if s.dir != "" {
 		// Without the file the kernel chooses when to write out, which is slower for others, and as right.
 		w.file, _ = os.Open(filepath.Join(s.dir, sink.ID()+".tmp", "state.bin")) // as raft.FileSnapshotStore has it
@@ -60,6 +61,10 @@ func (w *pacedWriter) rest() error {
 			unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
 	}
 	w.done, w.piece = w.done+w.piece, 0
+	if w.hurry != nil && w.hurry() {
+		w.begun = time.Now()
+		return w.ctx.Err()
+	}
 	pause := time.NewTimer(min(pacedRest*time.Since(w.begun), pacedRestMost))
 	defer pause.Stop()
 	select {

@@ -29,8 +29,8 @@ func TestPacedWriter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		sink := &slowSink{takes: 5 * time.Millisecond}
-		w := (&snapshotStore{}).paceSnapshot(ctx, sink)
+		sink, hurry := &slowSink{takes: 5 * time.Millisecond}, false
+		w := (&snapshotStore{}).paceSnapshot(ctx, func() bool { return hurry }, sink)
 		half := make([]byte, pacedBytes/2)
 		write := func(want time.Duration) {
 			t.Helper()
@@ -46,6 +46,10 @@ func TestPacedWriter(t *testing.T) {
 			write(sink.takes)
 			write(sink.takes + 2*sink.takes*pacedRest)
 		}
+		hurry = true
+		write(sink.takes)
+		write(sink.takes)
+		hurry = false
 		sink.takes = pacedRestMost
 		write(sink.takes)
 		write(sink.takes + pacedRestMost)
@@ -54,7 +58,7 @@ func TestPacedWriter(t *testing.T) {
 		if _, err := io.Copy(w, bytes.NewReader(half)); !errors.Is(err, context.Canceled) {
 			t.Errorf("after it was to stop: %v", err)
 		}
-		if got := w.close(); got != int64(sink.Len()) || got != 10*int64(len(half)) {
+		if got := w.close(); got != int64(sink.Len()) || got != 12*int64(len(half)) {
 			t.Errorf("%d bytes are told, %d written", got, sink.Len())
 		}
 	})

@@ -88,7 +88,8 @@ func asStore[S durableStore](s S, err error) (durableStore, error) {
 	return s, nil
 }
 
-// openStoreToRead opens the store that dir has, without changing it. No node can start meanwhile.
+// openStoreToRead opens the store that dir has, without changing it; a conversion that was all but done is finished. No
+// node can start meanwhile.
 func openStoreToRead(dir string, log *slog.Logger) (durableStore, error) {
 	kind, err := storeIn(dir)
 	if err != nil {

@@ -22,7 +22,7 @@ type Conversion struct {
 
 // ConvertOptions say how to convert a log.
 type ConvertOptions struct {
-	DryRun   bool              // reads and verifies the log, and changes nothing
+	DryRun   bool              // reads and verifies the log, and changes nothing but a conversion that was all but done
 	Progress func(bytes int64) // is told how many bytes more are converted, or verified; nil for nobody
 	Logger   *slog.Logger      // of what is found and mended; nil for none
 }

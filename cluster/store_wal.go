@@ -101,6 +101,7 @@ func openSegments(path string, meta *walMeta, room *roomForWrites, o walOptions)
 	if err != nil {
 		return nil, err
 	}
+	files.opened.Store(true)
 	return &walStore{w, meta, files}, nil
 }
 

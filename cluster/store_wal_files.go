@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
@@ -36,6 +37,7 @@ type walFiles struct {
 	readOnly bool
 	ends     map[string]int64 // of what is whole in files that are not to be mended, by path
 	remover  segmentRemover
+	opened   atomic.Bool // raft-wal has opened the log
 }
 
 // ListDir implements types.VFS.
@@ -52,11 +54,18 @@ func (w *walFiles) Create(dir, name string, _ uint64) (types.WritableFile, error
 	return w.OpenWriter(dir, name)
 }
 
-// Delete implements types.VFS. The file is no part of the log any more.
+// Delete implements types.VFS. The file is no part of the log any more. What raft-wal deletes when it opens the log may
+// be what was made when a crash came, before the segment's id was used up: a new segment may get the same name, so it is
+// gone before anything is written. Later the ids have been used up.
 func (w *walFiles) Delete(dir, name string) error {
-	if !w.readOnly {
-		w.remover.remove(filepath.Join(dir, name))
+	path := filepath.Join(dir, name)
+	switch {
+	case w.readOnly:
+		return nil
+	case !w.opened.Load():
+		return os.Remove(path)
 	}
+	w.remover.remove(path)
 	return nil
 }
 

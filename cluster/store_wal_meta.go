@@ -125,9 +125,11 @@ func (m *walMeta) Load(string) (types.PersistentState, error) { return m.record.
 // CommitState implements types.MetaStore. A segment's file is there, empty and of its full size, before it becomes part of
 // the log: one that is missing, or shorter, has been lost.
 func (m *walMeta) CommitState(s types.PersistentState) error {
-	m.rotation.begin()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.leavesTail(s) {
+		m.rotation.begin()
+	}
 	end := uint64(math.MaxUint64)
 	if last := lastSegment(s); last != nil && (m.tail() == nil || last.ID != m.tail().ID) {
 		if err := m.room.write(outOfSpace, func() error { return m.makeSegment(last) }); err != nil {
@@ -139,6 +141,14 @@ func (m *walMeta) CommitState(s types.PersistentState) error {
 		return r.Hi < s.Segments[0].MinIndex || r.Hi >= end
 	})
 	return m.commit(walRecord{s, m.record.Reached, missing})
+}
+
+// leavesTail reports whether in s the segment that was written to is not any more.
+func (m *walMeta) leavesTail(s types.PersistentState) bool {
+	tail := m.tail()
+	return tail == nil || !slices.ContainsFunc(s.Segments, func(i types.SegmentInfo) bool {
+		return i.ID == tail.ID && i.SealTime.IsZero()
+	})
 }
 
 // miss notes that indexes within the log are missing from now on.

@@ -12,7 +12,8 @@ import (
 const removalPause = 100 * time.Millisecond
 
 // segmentRemover removes the segments that are no part of the log any more, one after the other, in the background,
-// because raft-wal has its writes wait meanwhile. What is still there at the next start is removed then.
+// because raft-wal has its writes wait meanwhile. What is still there at the next start is removed then,
+// before anything is written.
 type segmentRemover struct {
 	log *slog.Logger
 

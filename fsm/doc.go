@@ -27,7 +27,8 @@
 //
 // # Concurrency
 //
-// A Machine is not safe for concurrent use: its owner serialises [Machine.Apply] with the reads. Three things may be
+// A Machine is not safe for concurrent use: its owner serialises [Machine.Apply] with the reads, and [Machine.Snapshot]
+// with everything. Three things may be
 // used beside a running Apply: the [Directory] (immutable, replaced as a whole), the bytes of a [Record] (append-only
 // storage, never overwritten) and a [Snapshot] that was captured (its pages are copied before they are changed).
 package fsm
