@@ -7,3 +7,6 @@ const (
 	simSeeds   = 8
 	simSeconds = 90
 )
+
+// raceDetector tells whether the race detector watches.
+const raceDetector = false

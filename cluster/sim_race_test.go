@@ -7,3 +7,6 @@ const (
 	simSeeds   = 3
 	simSeconds = 40
 )
+
+// raceDetector tells whether the race detector watches.
+const raceDetector = true
