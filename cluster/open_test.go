@@ -56,6 +56,9 @@ func openNode(t testing.TB, cfg Config) *Node {
 	if cfg.LogStore == "" {
 		cfg.LogStore = *logStoreFlag
 	}
+	if cfg.RaftMultiplier == 0 && raceDetector {
+		cfg.RaftMultiplier = 3 // everything takes several times as long, and a leader is to stay one
+	}
 	n, err := Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

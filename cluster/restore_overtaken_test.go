@@ -237,9 +237,7 @@ func TestRestoreOvertaken(t *testing.T) {
 	}
 	n := former.start(t)
 	waitFor(t, "the node to be ready again", func() bool { return ready(n) })
-	if err := n.CatchUp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	waitFor(t, "the node to catch up", func() bool { return n.CatchUp(t.Context()) == nil })
 	for _, id := range []fsm.RecordID{late, more} {
 		if v, _, _ := n.ReadStale(id); v.State != fsm.StateCompleted {
 			t.Errorf("%v: %+v", id, v)
