@@ -8,7 +8,7 @@ import (
 // Bounds of one entry's housekeeping and of the directory.
 const (
 	// MaxReapPerEntry is how many expired locks and records one entry removes at most.
-	MaxReapPerEntry = 512
+	MaxReapPerEntry = 64
 	// MaxTenants and MaxKeysPerTenant bound the directory, which every node keeps whole in memory.
 	// A tenant's revoked keys are listed until their places are needed.
 	MaxTenants       = 10_000
