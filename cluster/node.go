@@ -331,6 +331,19 @@ func (n *Node) Usage(t fsm.TenantID) Usage {
 	return u
 }
 
+// UsageDays returns what was counted for a tenant on the UTC days from … to, as this node's state has it.
+func (n *Node) UsageDays(t fsm.TenantID, from, to fsm.Day) (days []fsm.DayUsage) {
+	n.applier.read(func(m *fsm.Machine) { days = m.UsageDays(t, from, to) })
+	return days
+}
+
+// AuditLog returns at most limit entries of the audit log that come after one, 0 for the first, and how many there are,
+// as this node's state has them.
+func (n *Node) AuditLog(after uint64, limit int) (entries []fsm.AuditEntry, total uint64) {
+	n.applier.read(func(m *fsm.Machine) { entries, total = m.AuditLog(after, limit) })
+	return entries, total
+}
+
 // servers returns the members of the latest raft configuration.
 func (n *Node) servers() []raft.Server {
 	future := n.raft.GetConfiguration()

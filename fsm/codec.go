@@ -37,8 +37,9 @@ func appendRecordID(b []byte, id RecordID) []byte {
 
 // decoder reads the primitives from a byte slice. The first failure sticks; the caller asks for it once, at the end.
 type decoder struct {
-	b   []byte
-	err error
+	b       []byte
+	version byte // of what is decoded, where that has several
+	err     error
 }
 
 func (d *decoder) fail(what string) {
@@ -146,6 +147,15 @@ func (d *decoder) featureLevel() uint32 {
 		return 0
 	}
 	return uint32(v)
+}
+
+func (d *decoder) scopes() Scopes {
+	v := d.uvarint("scopes")
+	if v > uint64(AllScopes) {
+		d.fail("scopes")
+		return 0
+	}
+	return Scopes(v)
 }
 
 func (d *decoder) nodeID() string { return d.string(1, MaxNodeIDBytes, "node id") }

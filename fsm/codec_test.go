@@ -56,11 +56,15 @@ func anyCommand() *rapid.Generator[Command] {
 			return Establish{number(0, MaxLeaseMs, "grace"), number(0, MaxStampMs, "clock")}
 		case 8:
 			slug := text(1, MaxSlugBytes, "slug")
-			return CreateTenant{name, slug, text(0, MaxNameBytes, "title"), number(0, math.MaxInt64, "n")}
+			return CreateTenant{name, slug, text(0, MaxNameBytes, "title"), number(0, math.MaxInt64, "n"),
+				text(0, MaxSlugBytes, "plan")}
 		case 9:
-			return UpdateTenant{tenant, flag, text(0, MaxNameBytes, "title"), !flag, number(0, math.MaxInt64, "n")}
+			return UpdateTenant{tenant, flag, text(0, MaxNameBytes, "title"), !flag, number(0, math.MaxInt64, "n"),
+				rapid.Bool().Draw(t, "set plan"), text(0, MaxSlugBytes, "plan"), rapid.Bool().Draw(t, "set suspended"),
+				rapid.Bool().Draw(t, "suspended")}
 		case 10:
-			return CreateKey{tenant, name, text(0, MaxNameBytes, "title"), random, text(0, MaxNameBytes, "hint")}
+			return CreateKey{tenant, name, text(0, MaxNameBytes, "title"), random, text(0, MaxNameBytes, "hint"),
+				Scopes(number(0, int64(AllScopes), "scopes")), number(0, MaxStampMs, "expires")}
 		case 11:
 			return RevokeKey{tenant, name}
 		case 12:
@@ -258,7 +262,7 @@ func TestUnsupported(t *testing.T) {
 	}
 	for kind := range math.MaxUint8 + 1 {
 		for _, payload := range [][]byte{nil, {1, 2, 3}} {
-			frame := sealed(byte(kind), commandVersion, payload)
+			frame := sealed(byte(kind), commandVersion1, payload)
 			_, err := Decode(frame)
 			if want := !known[byte(kind)]; errors.Is(err, ErrUnsupported) != want {
 				t.Errorf("type %d: %v, want unsupported: %v", kind, err, want)
@@ -290,17 +294,17 @@ func TestNonsenseIsMalformed(t *testing.T) {
 	id := appendRecordID(nil, recordID("k"))
 	renew := append(append(bytes.Clone(id), make([]byte, 16)...), 0)
 	deletion := func(payload ...[]byte) []byte {
-		return sealed(byte(TypeDelete), commandVersion, bytes.Join(payload, nil))
+		return sealed(byte(TypeDelete), commandVersion1, bytes.Join(payload, nil))
 	}
 	tests := map[string][]byte{
 		"nothing":                   nil,
-		"header only":               {byte(TypeDelete), commandVersion, 0, 0, 0, 0},
+		"header only":               {byte(TypeDelete), commandVersion1, 0, 0, 0, 0},
 		"no payload":                deletion(),
 		"bytes behind the payload":  deletion(id, []byte{0}),
 		"bytes behind the command":  append(deletion(id), 0),
 		"two commands":              append(deletion(id), deletion(id)...),
-		"a flag of 2":               sealed(byte(TypeRenew), commandVersion, append(bytes.Clone(renew), 2)),
-		"endless varint":            sealed(byte(TypeEstablish), commandVersion, bytes.Repeat([]byte{0xFF}, 11)),
+		"a flag of 2":               sealed(byte(TypeRenew), commandVersion1, append(bytes.Clone(renew), 2)),
+		"endless varint":            sealed(byte(TypeEstablish), commandVersion1, bytes.Repeat([]byte{0xFF}, 11)),
 		"tenant beyond 32 bits":     deletion([]byte{0x81, 0x80, 0x80, 0x80, 0x10}, id[1:]),
 		"scope of 2^63 bytes":       deletion([]byte{1}, binary.AppendUvarint(nil, 1<<63)),
 		"payload above the bound":   deletion(make([]byte, MaxCommandBytes+1)),

@@ -44,6 +44,11 @@ const (
 	TypeUpdateTenant CommandType = 21
 	TypeCreateKey    CommandType = 22
 	TypeRevokeKey    CommandType = 23
+	TypePutPlan      CommandType = 24
+	TypeDeletePlan   CommandType = 25
+
+	TypeTally   CommandType = 30
+	TypeAudited CommandType = 31
 )
 
 // Command is one state change asked of the machine. What it means is decided when it is applied, by the state and the
@@ -165,17 +170,23 @@ type CreateTenant struct {
 	PublicID string // drawn by the proposer, "ten_…"
 	Slug     string // [a-z0-9-], 1…MaxSlugBytes, unique for ever
 	Name     string // 0…MaxNameBytes
-	// MonthlyClaims is the number of grants allowed per UTC month; 0 is no limit.
+	// MonthlyClaims is the number of grants allowed per UTC month; 0 leaves it to the plan.
 	MonthlyClaims int64
+	// Plan names the tenant's plan; "" is UnlimitedPlan. Anything else is version 2 of the command.
+	Plan string
 }
 
-// UpdateTenant changes what is set.
+// UpdateTenant changes what is set. Plan and status are version 2 of the command.
 type UpdateTenant struct {
 	Tenant           TenantID
 	SetName          bool
 	Name             string
 	SetMonthlyClaims bool
 	MonthlyClaims    int64
+	SetPlan          bool
+	Plan             string // "" is UnlimitedPlan
+	SetSuspended     bool
+	Suspended        bool
 }
 
 // CreateKey adds an API key to a tenant. The secret itself is never in the log.
@@ -185,12 +196,51 @@ type CreateKey struct {
 	Name     string
 	Hash     [32]byte // HMAC-SHA-256 of the key under Init.KeyHashSecret
 	Hint     string   // the key's last characters, for people to tell keys apart
+	// Scopes and ExpiresAtMs are version 2 of the command.
+	Scopes      Scopes // what the key is good for; 0 is everything
+	ExpiresAtMs int64  // when it stops being good, in Unix milliseconds; 0 is never
 }
 
 // RevokeKey ends an API key. The tenant's records stay.
 type RevokeKey struct {
 	Tenant   TenantID
 	PublicID string
+}
+
+// PutPlan adds a plan, or changes the one of that name. UnlimitedPlan cannot be changed.
+type PutPlan struct {
+	Plan Plan
+}
+
+// DeletePlan removes a plan that no tenant has. The built-in ones stay.
+type DeletePlan struct {
+	Name string
+}
+
+// Tally tells what a leader counted of what it answered without the log.
+type Tally struct {
+	Counts []TenantCount // at most MaxTallyCounts
+	Uses   []KeyUse      // at most MaxTallyUses
+}
+
+// TenantCount is how often something happened to a tenant.
+type TenantCount struct {
+	Tenant TenantID
+	Meter  Meter
+	Count  int64 // 1 or more
+}
+
+// KeyUse is when an API key was last used.
+type KeyUse struct {
+	Tenant   TenantID
+	PublicID string
+	AtMs     int64
+}
+
+// Audited is a command of the control plane with who asked for it, for the audit log. Its result is the command's.
+type Audited struct {
+	By      Actor
+	Command Command // PutPlan, DeletePlan, CreateTenant, UpdateTenant, CreateKey, RevokeKey or RetireMember
 }
 
 func (Init) commandType() CommandType              { return TypeInit }
@@ -207,3 +257,7 @@ func (CreateTenant) commandType() CommandType      { return TypeCreateTenant }
 func (UpdateTenant) commandType() CommandType      { return TypeUpdateTenant }
 func (CreateKey) commandType() CommandType         { return TypeCreateKey }
 func (RevokeKey) commandType() CommandType         { return TypeRevokeKey }
+func (PutPlan) commandType() CommandType           { return TypePutPlan }
+func (DeletePlan) commandType() CommandType        { return TypeDeletePlan }
+func (Tally) commandType() CommandType             { return TypeTally }
+func (Audited) commandType() CommandType           { return TypeAudited }

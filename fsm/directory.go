@@ -6,8 +6,20 @@ type Tenant struct {
 	PublicID      string
 	Slug          string
 	Name          string
-	MonthlyClaims int64 // grants allowed per UTC month; 0 is no limit
+	MonthlyClaims int64 // grants allowed per UTC month; 0 leaves it to the plan
 	CreatedAtMs   int64
+	// Plan names the plan; "" is UnlimitedPlan.
+	Plan string
+	// Suspended tenants are granted no locks. All else is answered as ever: what was begun can be ended.
+	Suspended bool
+}
+
+// PlanName returns the name of the tenant's plan.
+func (t *Tenant) PlanName() string {
+	if t.Plan == "" {
+		return UnlimitedPlan
+	}
+	return t.Plan
 }
 
 // APIKey authenticates calls for a tenant. Only its hash is kept.
@@ -19,7 +31,35 @@ type APIKey struct {
 	Hint        string
 	CreatedAtMs int64
 	RevokedAtMs int64 // 0 while the key is good
+	// Scopes is what the key is good for; 0 is everything.
+	Scopes Scopes
+	// ExpiresAtMs is when it stops being good; 0 is never.
+	ExpiresAtMs int64
+	// LastUsedMs is the hour, by its beginning, in which a leader last met the key; 0 is never.
+	LastUsedMs int64
 }
+
+// Good reports whether the key opens anything at an instant.
+func (k *APIKey) Good(nowMs int64) bool {
+	return k.RevokedAtMs == 0 && (k.ExpiresAtMs == 0 || nowMs < k.ExpiresAtMs)
+}
+
+// Scopes is a set of what an API key may be used for. Its bits are part of the log format.
+type Scopes uint32
+
+// The scopes of a key.
+const (
+	ScopeRecordsRead Scopes = 1 << iota
+	ScopeRecordsWrite
+	// ScopeUsageRead is for the tenant's own usage.
+	ScopeUsageRead
+
+	// AllScopes is every scope that this build knows.
+	AllScopes = ScopeUsageRead<<1 - 1
+)
+
+// Allows reports whether a key with these scopes is good for all of the wanted ones.
+func (s Scopes) Allows(wanted Scopes) bool { return s == 0 || s&wanted == wanted }
 
 // Directory is the control-plane part of the state: who may call, and which nodes belong together.
 //
@@ -36,6 +76,7 @@ type Directory struct {
 	byName  map[string]*Tenant // by slug and by public id
 	keys    map[[32]byte]*APIKey
 	byTen   map[TenantID][]*APIKey // in order of creation
+	plans   []*Plan                // sorted by name, without UnlimitedPlan
 	members []*Member              // not retired, in order of admission
 	retired []*Member              // in order of retirement
 }

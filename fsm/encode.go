@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
@@ -13,7 +14,8 @@ import (
 //
 // so that damage to one command is found wherever it is read, without knowing what it means.
 const (
-	commandVersion     = 1
+	commandVersion1    = 1
+	commandVersion2    = 2 // of the commands that versionOf names
 	commandHeaderBytes = 6
 	commandCRCBytes    = 4
 	// MaxCommandBytes bounds one framed command: the largest body, its headers and identity, with room to spare.
@@ -28,7 +30,7 @@ func Encode(cmd Command) []byte { return AppendCommand(make([]byte, 0, 256), cmd
 // AppendCommand appends to b what Encode returns.
 func AppendCommand(b []byte, cmd Command) []byte {
 	start := len(b)
-	b = append(b, byte(cmd.commandType()), commandVersion, 0, 0, 0, 0)
+	b = append(b, byte(cmd.commandType()), versionOf(cmd), 0, 0, 0, 0)
 	b = cmd.appendPayload(b)
 	frame := b[start:]
 	binary.LittleEndian.PutUint32(frame[2:], uint32(len(frame)-commandHeaderBytes))
@@ -75,8 +77,11 @@ func decodeFrame(frame []byte) (Command, error) {
 	if err := checkCommandVersion(frame); err != nil {
 		return nil, err
 	}
-	d := decoder{b: frame[commandHeaderBytes:]}
+	d := decoder{b: frame[commandHeaderBytes:], version: frame[1]}
 	cmd := decodePayload(kind, &d)
+	if errors.Is(d.err, ErrUnsupported) {
+		return nil, fmt.Errorf("command type %d: %w", kind, d.err)
+	}
 	if cmd == nil {
 		return nil, fmt.Errorf("%w: command type %d", ErrUnsupported, kind)
 	}
@@ -86,8 +91,31 @@ func decodeFrame(frame []byte) (Command, error) {
 	return cmd, nil
 }
 
+// versionOf returns the oldest version of a command that holds all of it, so that a cluster in which some nodes know no
+// newer one can be told what they understand.
+func versionOf(cmd Command) byte {
+	newer := false
+	switch c := cmd.(type) {
+	case CreateTenant:
+		newer = c.Plan != ""
+	case UpdateTenant:
+		newer = c.SetPlan || c.Plan != "" || c.SetSuspended || c.Suspended
+	case CreateKey:
+		newer = c.Scopes != 0 || c.ExpiresAtMs != 0
+	}
+	if newer {
+		return commandVersion2
+	}
+	return commandVersion1
+}
+
 func checkCommandVersion(frame []byte) error {
-	if frame[1] != commandVersion {
+	newest := byte(commandVersion1)
+	switch CommandType(frame[0]) {
+	case TypeCreateTenant, TypeUpdateTenant, TypeCreateKey:
+		newest = commandVersion2
+	}
+	if frame[1] < commandVersion1 || frame[1] > newest {
 		return fmt.Errorf("%w: version %d of command type %d", ErrUnsupported, frame[1], frame[0])
 	}
 	return nil
@@ -150,6 +178,14 @@ func decodePayload(kind CommandType, d *decoder) Command {
 		return decodeCreateKey(d)
 	case TypeRevokeKey:
 		return RevokeKey{Tenant: d.tenant(), PublicID: d.string(1, MaxNameBytes, "key id")}
+	case TypePutPlan:
+		return PutPlan{d.plan()}
+	case TypeDeletePlan:
+		return DeletePlan{d.string(1, MaxSlugBytes, "plan")}
+	case TypeTally:
+		return decodeTally(d)
+	case TypeAudited:
+		return decodeAudited(d)
 	}
 	return nil
 }
@@ -181,16 +217,24 @@ func (c CreateTenant) appendPayload(b []byte) []byte {
 	b = appendString(b, c.PublicID)
 	b = appendString(b, c.Slug)
 	b = appendString(b, c.Name)
-	return binary.AppendVarint(b, c.MonthlyClaims)
+	b = binary.AppendVarint(b, c.MonthlyClaims)
+	if versionOf(c) >= commandVersion2 {
+		b = appendString(b, c.Plan)
+	}
+	return b
 }
 
 func decodeCreateTenant(d *decoder) CreateTenant {
-	return CreateTenant{
+	c := CreateTenant{
 		PublicID:      d.string(1, MaxNameBytes, "tenant id"),
 		Slug:          d.string(1, MaxSlugBytes, "slug"),
 		Name:          d.string(0, MaxNameBytes, "name"),
 		MonthlyClaims: d.integer(0, math.MaxInt64, "monthly claims"),
 	}
+	if d.version >= commandVersion2 {
+		c.Plan = d.string(0, MaxSlugBytes, "plan")
+	}
+	return c
 }
 
 func (c UpdateTenant) appendPayload(b []byte) []byte {
@@ -198,17 +242,29 @@ func (c UpdateTenant) appendPayload(b []byte) []byte {
 	b = appendBool(b, c.SetName)
 	b = appendString(b, c.Name)
 	b = appendBool(b, c.SetMonthlyClaims)
-	return binary.AppendVarint(b, c.MonthlyClaims)
+	b = binary.AppendVarint(b, c.MonthlyClaims)
+	if versionOf(c) >= commandVersion2 {
+		b = appendBool(b, c.SetPlan)
+		b = appendString(b, c.Plan)
+		b = appendBool(b, c.SetSuspended)
+		b = appendBool(b, c.Suspended)
+	}
+	return b
 }
 
 func decodeUpdateTenant(d *decoder) UpdateTenant {
-	return UpdateTenant{
+	c := UpdateTenant{
 		Tenant:           d.tenant(),
 		SetName:          d.bool("set name"),
 		Name:             d.string(0, MaxNameBytes, "name"),
 		SetMonthlyClaims: d.bool("set monthly claims"),
 		MonthlyClaims:    d.integer(0, math.MaxInt64, "monthly claims"),
 	}
+	if d.version >= commandVersion2 {
+		c.SetPlan, c.Plan = d.bool("set plan"), d.string(0, MaxSlugBytes, "plan")
+		c.SetSuspended, c.Suspended = d.bool("set suspended"), d.bool("suspended")
+	}
+	return c
 }
 
 func (c CreateKey) appendPayload(b []byte) []byte {
@@ -216,17 +272,26 @@ func (c CreateKey) appendPayload(b []byte) []byte {
 	b = appendString(b, c.PublicID)
 	b = appendString(b, c.Name)
 	b = append(b, c.Hash[:]...)
-	return appendString(b, c.Hint)
+	b = appendString(b, c.Hint)
+	if versionOf(c) >= commandVersion2 {
+		b = binary.AppendUvarint(b, uint64(c.Scopes))
+		b = binary.AppendVarint(b, c.ExpiresAtMs)
+	}
+	return b
 }
 
 func decodeCreateKey(d *decoder) CreateKey {
-	return CreateKey{
+	c := CreateKey{
 		Tenant:   d.tenant(),
 		PublicID: d.string(1, MaxNameBytes, "key id"),
 		Name:     d.string(0, MaxNameBytes, "name"),
 		Hash:     d.hash(),
 		Hint:     d.string(0, MaxNameBytes, "hint"),
 	}
+	if d.version >= commandVersion2 {
+		c.Scopes, c.ExpiresAtMs = d.scopes(), d.integer(0, MaxStampMs, "expires")
+	}
+	return c
 }
 
 func (c RevokeKey) appendPayload(b []byte) []byte {

@@ -7,7 +7,12 @@ import "fmt"
 //
 //	1  records, tenants, keys
 //	2  members, feature levels
-const FeatureLevel = 2
+//	3  plans, suspended tenants, scopes and ends of keys, usage by day, the audit log
+const FeatureLevel = 3
+
+// levelControl is the feature level from which usage is counted by day and the audit log is kept. Both begin with the
+// entry that raises the level, so that they are the same on nodes that were upgraded at different times.
+const levelControl = 3
 
 // MaxFeatureLevel bounds the levels that can be asked for.
 const MaxFeatureLevel = 1 << 20

@@ -31,6 +31,7 @@ type Machine struct {
 	progress
 	directory *Directory
 	usage     usageTable
+	audit     auditLog
 	hasher    *hasher
 	locks     *lockTable
 	records   *recordStore
@@ -105,8 +106,19 @@ func (m *Machine) apply(frame []byte, r *Result) {
 	}
 }
 
-// control applies a command of the control plane.
+// control applies a command of the control plane, and notes in the audit log what it has changed.
 func (m *Machine) control(cmd Command) Result {
+	by := clusterActor
+	if a, ok := cmd.(Audited); ok {
+		by, cmd = a.By, a.Command
+	}
+	before := m.directory
+	r := m.change(cmd)
+	m.note(by, cmd, before, &r)
+	return r
+}
+
+func (m *Machine) change(cmd Command) Result {
 	switch c := cmd.(type) {
 	case Init:
 		return m.init(c)
@@ -126,6 +138,12 @@ func (m *Machine) control(cmd Command) Result {
 		return m.createKey(c)
 	case RevokeKey:
 		return m.revokeKey(c)
+	case PutPlan:
+		return m.putPlan(c)
+	case DeletePlan:
+		return m.deletePlan(c)
+	case Tally:
+		return m.tally(c)
 	}
 	panic(fmt.Sprintf("fsm: decoded a command of type %T that cannot be applied", cmd))
 }

@@ -42,8 +42,8 @@ func Rebase(w *snapshot.Writer, r *snapshot.Reader, to Identity, index, term uin
 	if err := x.copySections(r); err != nil {
 		return Summary{}, fmt.Errorf("rebase: %w", err)
 	}
-	if err := x.writeMembers(); err != nil {
-		return Summary{}, fmt.Errorf("rebase: members: %w", err)
+	if err := x.writeMissing(); err != nil {
+		return Summary{}, fmt.Errorf("rebase: %w", err)
 	}
 	return x.summary(), nil
 }
@@ -63,7 +63,10 @@ func (x *rebase) copySections(r *snapshot.Reader) error {
 		case sectionState: // begun when its record shows which form it takes
 			return eachRecord(r, x.takeState)
 		case sectionMembers:
-			return eachRecord(r, func(b []byte) error { return x.in.read(sectionMembers, b) })
+			if err := eachRecord(r, func(b []byte) error { return x.in.read(sectionMembers, b) }); err != nil {
+				return err
+			}
+			return x.writeMembers()
 		}
 		if err := x.w.Begin(section.ID, section.Version); err != nil {
 			return err
@@ -114,6 +117,30 @@ func (x *rebase) writeState(p progress, d *Directory) error {
 	return x.w.Append(b)
 }
 
+// writeMissing writes the sections that the snapshot is too old to have, and the cluster is not: members, and others
+// with nothing in them but what a new cluster has.
+func (x *rebase) writeMissing() error {
+	last := x.out.form.lastSection()
+	for id := x.in.last + 1; id <= last; id++ {
+		if id == sectionMembers {
+			if err := x.writeMembers(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := x.w.Begin(id, x.out.form.of(id)); err != nil {
+			return err
+		}
+		if id == sectionPlans {
+			if err := x.w.Append(appendPlan(nil, starterPlan())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeMembers writes the cluster's members in the place of the snapshot's.
 func (x *rebase) writeMembers() error {
 	if x.out.form == form1 {
 		return nil

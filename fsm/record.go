@@ -9,6 +9,7 @@ func (m *Machine) claim(c *claimView, r *Result) {
 	key := m.storeKey(c.id)
 	if rec := m.completed(key); rec != nil {
 		replayRecord(rec, c.fingerprint, r)
+		m.count(c.id.tenant, ReplayMeter(r.Outcome), 1)
 		return
 	}
 	held, ok := m.locks.get(key)
@@ -20,6 +21,7 @@ func (m *Machine) claim(c *claimView, r *Result) {
 	switch {
 	case mismatch(r.Fingerprint, c.fingerprint):
 		r.Outcome = FingerprintMismatch
+		m.count(c.id.tenant, MeterConflicts, 1)
 	case !held.live(m.clockMs):
 		if len(c.fingerprint) == 0 {
 			c.fingerprint = []byte(r.Fingerprint)
@@ -30,6 +32,7 @@ func (m *Machine) claim(c *claimView, r *Result) {
 		m.granted(&held, r)
 	default:
 		heldByAnother(&held, m.clockMs, r)
+		m.count(c.id.tenant, MeterConflicts, 1)
 	}
 }
 

@@ -27,6 +27,14 @@ func (m *Machine) Replay(c Claim, nowMs int64) (r Result, ok bool) {
 	return r, string(held.owner) != c.Owner
 }
 
+// ReplayMeter returns the meter on which the answer of a claim counts that changed nothing.
+func ReplayMeter(o Outcome) Meter {
+	if o == Cached {
+		return MeterReplays
+	}
+	return MeterConflicts
+}
+
 // replayRecord answers a claim of a completed record.
 func replayRecord[T string | []byte](rec slabRecord, fingerprint T, r *Result) {
 	rec.decode(&r.Record)

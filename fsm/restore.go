@@ -45,9 +45,10 @@ type sectionReader struct {
 	takeLock   func(*lock) error
 	takeRecord func(slabRecord) error
 
-	form   form               // of the state section, once begun
-	states int                // records of the state section
-	last   snapshot.SectionID // the section that was begun last
+	form    form               // of the state section, once begun
+	states  int                // records of the state section
+	last    snapshot.SectionID // the section that was begun last
+	version uint16             // of that section
 }
 
 // readAll reads a snapshot to its verified end.
@@ -95,26 +96,33 @@ func eachRecord(r *snapshot.Reader, visit func(b []byte) error) error {
 }
 
 func (s *sectionReader) begin(section snapshot.Section) error {
-	newest := uint16(sectionVersion)
+	newest := form3.of(section.ID)
 	if section.ID == sectionState {
-		newest = uint16(form2)
 		s.form = form(section.Version)
 	}
 	switch {
-	case section.ID < sectionState || section.ID > sectionMembers:
+	case section.ID < sectionState || section.ID > sectionAudit:
 		return fmt.Errorf("%w: section %d", ErrUnsupported, section.ID)
 	case section.Version < 1 || section.Version > newest:
 		return fmt.Errorf("%w: version %d of section %d", ErrUnsupported, section.Version, section.ID)
 	case section.ID != s.last+1:
 		return fmt.Errorf("%w: section %d behind section %d", ErrMalformed, section.ID, s.last)
 	}
-	s.last = section.ID
+	if section.ID == sectionPlans {
+		s.m.directory.plans = nil // those that are built in are there, too
+	}
+	s.last, s.version = section.ID, section.Version
 	return nil
 }
 
 func (s *sectionReader) complete() error {
 	if s.states != 1 || s.last != s.form.lastSection() {
 		return fmt.Errorf("%w: it ends after section %d", ErrMalformed, s.last)
+	}
+	for _, t := range s.m.directory.tenants {
+		if !s.m.directory.hasPlan(t.Plan) {
+			return fmt.Errorf("%w: tenant of no plan", ErrMalformed)
+		}
 	}
 	return nil
 }
@@ -135,8 +143,14 @@ func (s *sectionReader) read(id snapshot.SectionID, b []byte) error {
 		return s.readLock(d)
 	case sectionRecords:
 		return s.readRecord(d)
-	default:
+	case sectionMembers:
 		return s.readMember(d)
+	case sectionPlans:
+		return s.readPlan(d)
+	case sectionUsageDays:
+		return s.readDay(d)
+	default:
+		return s.m.audit.load(b)
 	}
 }
 
@@ -176,6 +190,12 @@ func (s *sectionReader) readTenant(d *decoder) error {
 		MonthlyClaims: d.integer(0, math.MaxInt64, "monthly claims"),
 		CreatedAtMs:   d.integer(0, math.MaxInt64, "created"),
 	}
+	if s.version >= 2 {
+		t.Plan, t.Suspended = d.string(0, MaxSlugBytes, "plan"), d.bool("suspended")
+		if t.Plan == UnlimitedPlan {
+			d.fail("plan") // it is written as ""
+		}
+	}
 	if err := d.finish(); err != nil {
 		return err
 	}
@@ -199,6 +219,11 @@ func (s *sectionReader) readKey(d *decoder) error {
 		Hint:        d.string(0, MaxNameBytes, "hint"),
 		CreatedAtMs: d.integer(0, math.MaxInt64, "created"),
 		RevokedAtMs: d.integer(0, math.MaxInt64, "revoked"),
+	}
+	if s.version >= 2 {
+		k.Scopes = d.scopes()
+		k.ExpiresAtMs = d.integer(0, MaxStampMs, "expires")
+		k.LastUsedMs = d.integer(0, MaxStampMs, "used")
 	}
 	if err := d.finish(); err != nil {
 		return err
@@ -227,6 +252,50 @@ func (s *sectionReader) readUsage(d *decoder) error {
 		return err
 	}
 	s.m.usage.set(tenant, month, claims)
+	return nil
+}
+
+func (s *sectionReader) readPlan(d *decoder) error {
+	p := d.plan()
+	if err := d.finish(); err != nil {
+		return err
+	}
+	dir := s.m.directory
+	switch {
+	case dir.Plan(p.Name) != nil:
+		return fmt.Errorf("%w: plan twice", ErrMalformed)
+	case len(dir.plans) >= MaxPlans:
+		return fmt.Errorf("%w: too many plans", ErrMalformed)
+	}
+	dir.setPlan(&p)
+	return nil
+}
+
+// readDay reads a tenant's day, which comes behind those before it.
+func (s *sectionReader) readDay(d *decoder) error {
+	tenant := d.tenant()
+	day := Day(min(d.uvarint("day"), math.MaxInt32))
+	u := DayUsage{Day: day}
+	for d.err == nil && len(d.b) > 0 {
+		x := d.meter()
+		if n := d.integer(1, math.MaxInt64, "count"); u.counts[x-1] == 0 {
+			u.counts[x-1] = n
+		} else {
+			d.fail("meter twice")
+		}
+	}
+	if d.err == nil && (s.m.directory.Tenant(tenant) == nil || !u.any() || day > DayOf(s.m.clockMs)) {
+		d.fail("day of no tenant, without counts, or to come")
+	}
+	if err := d.finish(); err != nil {
+		return err
+	}
+	c := s.m.usage.tenant(tenant)
+	if c.today.any() && c.today.Day >= day {
+		return fmt.Errorf("%w: day out of order", ErrMalformed)
+	}
+	c.turn(day)
+	c.today = u
 	return nil
 }
 

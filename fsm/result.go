@@ -30,12 +30,15 @@ const (
 	// TenantCreated and KeyCreated: Tenant or Key is set.
 	TenantCreated
 	KeyCreated
-	// NotFound: the tenant or key that was named does not exist.
+	// NotFound: the tenant, key or plan that was named does not exist.
 	NotFound
-	// Conflict: the slug or identifier is taken. AdmitMember sets Member to whom it meets: retired, or on another disk.
+	// Conflict: the slug or identifier is taken; the plan is in use, or built in. AdmitMember sets Member to whom it
+	// meets: retired, or on another disk.
 	Conflict
-	// LimitReached: a bounded collection (tenants, keys of a tenant, members) is full.
+	// LimitReached: a bounded collection (tenants, keys of a tenant, plans, members) is full.
 	LimitReached
+	// TenantSuspended: a grant was asked for by a tenant that is granted none.
+	TenantSuspended
 )
 
 // NeverMs stands for a lease that never ends where an instant or a length in milliseconds is meant.
@@ -70,6 +73,7 @@ type Result struct {
 	Tenant *Tenant
 	Key    *APIKey
 	Member *Member
+	Plan   *Plan
 }
 
 // Record is a completed record. Its byte slices alias the machine's append-only storage: read them, never write them.

@@ -16,6 +16,9 @@ const (
 	sectionLocks
 	sectionRecords
 	sectionMembers
+	sectionPlans
+	sectionUsageDays
+	sectionAudit
 
 	// SectionForeign is the first section number that Restore passes over.
 	SectionForeign snapshot.SectionID = 64
@@ -25,39 +28,51 @@ const (
 // MaxStampMs and everything that leases, graces and lifetimes may add to it.
 const maxInstantMs = 1 << 53
 
-// form is the version of the state section, on which depends what else there is: form 2 adds feature level and members.
-// All other sections are in their version 1.
+// form is the version of the state section, on which depends what else there is: form 2 adds feature level and members,
+// form 3 plans, usage by day and the audit log, and version 2 of tenants and keys.
 type form uint16
 
 const (
 	form1 form = 1
 	form2 form = 2
-
-	sectionVersion = 1
+	form3 form = 3
 )
 
 // form returns the oldest form that can hold the directory: until the cluster's feature level is raised, some of its
 // nodes may be of a release that reads no other.
 func (d *Directory) form() form {
-	if d.FeatureLevel < 2 && len(d.members)+len(d.retired) == 0 {
+	switch {
+	case d.FeatureLevel >= levelControl:
+		return form3
+	case d.FeatureLevel < 2 && len(d.members)+len(d.retired) == 0:
 		return form1
+	default:
+		return form2
 	}
-	return form2
 }
 
 func (f form) lastSection() snapshot.SectionID {
-	if f == form1 {
+	switch f {
+	case form1:
 		return sectionRecords
+	case form2:
+		return sectionMembers
+	default:
+		return sectionAudit
 	}
-	return sectionMembers
 }
 
 // of returns the version of a section in this form.
 func (f form) of(id snapshot.SectionID) uint16 {
-	if id == sectionState {
+	switch id {
+	case sectionState:
 		return uint16(f)
+	case sectionTenants, sectionKeys:
+		if f >= form3 {
+			return 2
+		}
 	}
-	return sectionVersion
+	return 1
 }
 
 // The records of the sections, each the reverse of a method of sectionReader.
@@ -76,23 +91,47 @@ func encodeState(p progress, d *Directory) []byte {
 	return appendString(b, d.FeatureVersion)
 }
 
-func encodeTenant(t *Tenant) []byte {
+func encodeTenant(t *Tenant, version uint16) []byte {
 	b := binary.AppendUvarint(nil, uint64(t.ID))
 	b = appendString(b, t.PublicID)
 	b = appendString(b, t.Slug)
 	b = appendString(b, t.Name)
 	b = binary.AppendVarint(b, t.MonthlyClaims)
-	return binary.AppendVarint(b, t.CreatedAtMs)
+	b = binary.AppendVarint(b, t.CreatedAtMs)
+	if version >= 2 {
+		b = appendString(b, t.Plan)
+		b = appendBool(b, t.Suspended)
+	}
+	return b
 }
 
-func encodeKey(k *APIKey) []byte {
+func encodeKey(k *APIKey, version uint16) []byte {
 	b := binary.AppendUvarint(nil, uint64(k.Tenant))
 	b = appendString(b, k.PublicID)
 	b = appendString(b, k.Name)
 	b = append(b, k.Hash[:]...)
 	b = appendString(b, k.Hint)
 	b = binary.AppendVarint(b, k.CreatedAtMs)
-	return binary.AppendVarint(b, k.RevokedAtMs)
+	b = binary.AppendVarint(b, k.RevokedAtMs)
+	if version >= 2 {
+		b = binary.AppendUvarint(b, uint64(k.Scopes))
+		b = binary.AppendVarint(b, k.ExpiresAtMs)
+		b = binary.AppendVarint(b, k.LastUsedMs)
+	}
+	return b
+}
+
+// encodeDay writes the meters that were counted, each with its number.
+func encodeDay(tenant TenantID, u *DayUsage) []byte {
+	b := binary.AppendUvarint(nil, uint64(tenant))
+	b = binary.AppendUvarint(b, uint64(u.Day))
+	for _, x := range Meters() {
+		if n := u.Count(x); n > 0 {
+			b = append(b, byte(x))
+			b = binary.AppendVarint(b, n)
+		}
+	}
+	return b
 }
 
 func encodeUsage(tenant TenantID, u usage) []byte {

@@ -3,6 +3,8 @@ package fsm
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/syllecta/syllecta/snapshot"
 )
@@ -13,6 +15,8 @@ type Snapshot struct {
 	progress
 	directory *Directory
 	usage     []usage
+	days      []dayCounter
+	audit     [][]byte
 	locks     locksSnapshot
 	slabs     []slabSnapshot
 }
@@ -33,7 +37,9 @@ func (m *Machine) Snapshot() *Snapshot {
 	s := &Snapshot{
 		progress:  m.progress,
 		directory: m.directory,
-		usage:     append([]usage(nil), m.usage.byTenant...),
+		usage:     slices.Clone(m.usage.byTenant),
+		days:      slices.Clone(m.usage.days), // days that are over never change
+		audit:     m.audit.entries,
 		locks:     m.locks.snapshot(),
 	}
 	for _, sl := range m.records.slabs.all {
@@ -70,6 +76,9 @@ func (s *Snapshot) Write(w *snapshot.Writer) error {
 		{sectionLocks, s.writeLocks},
 		{sectionRecords, s.writeRecords},
 		{sectionMembers, s.writeMembers},
+		{sectionPlans, s.writePlans},
+		{sectionUsageDays, s.writeUsageDays},
+		{sectionAudit, s.writeAudit},
 	} {
 		version := s.directory.form()
 		if section.id > version.lastSection() {
@@ -91,7 +100,7 @@ func (s *Snapshot) writeState(w *snapshot.Writer) error {
 
 func (s *Snapshot) writeTenants(w *snapshot.Writer) error {
 	for _, t := range s.directory.tenants {
-		if err := w.Append(encodeTenant(t)); err != nil {
+		if err := w.Append(encodeTenant(t, s.directory.form().of(sectionTenants))); err != nil {
 			return err
 		}
 	}
@@ -101,7 +110,7 @@ func (s *Snapshot) writeTenants(w *snapshot.Writer) error {
 func (s *Snapshot) writeKeys(w *snapshot.Writer) error {
 	for _, t := range s.directory.tenants {
 		for _, k := range s.directory.byTen[t.ID] {
-			if err := w.Append(encodeKey(k)); err != nil {
+			if err := w.Append(encodeKey(k, s.directory.form().of(sectionKeys))); err != nil {
 				return err
 			}
 		}
@@ -132,6 +141,35 @@ func (s *Snapshot) writeLocks(w *snapshot.Writer) error {
 func (s *Snapshot) writeMembers(w *snapshot.Writer) error {
 	for _, x := range s.directory.Members() {
 		if err := w.Append(encodeMember(x)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Snapshot) writePlans(w *snapshot.Writer) error {
+	for _, p := range s.directory.plans {
+		if err := w.Append(appendPlan(nil, p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Snapshot) writeUsageDays(w *snapshot.Writer) error {
+	for i := range s.days {
+		for _, u := range s.days[i].between(0, math.MaxInt32, DayOf(s.clockMs)) {
+			if err := w.Append(encodeDay(TenantID(i+1), &u)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Snapshot) writeAudit(w *snapshot.Writer) error {
+	for _, e := range s.audit {
+		if err := w.Append(e); err != nil {
 			return err
 		}
 	}

@@ -146,22 +146,22 @@ func TestRestoreRefuses(t *testing.T) {
 			return s
 		}, ErrMalformed},
 		{"a key of no tenant", func(s []rawSection) []rawSection {
-			s[2].records = append(s[2].records, encodeKey(&APIKey{Tenant: 3, PublicID: "key"}))
+			s[2].records = append(s[2].records, encodeKey(&APIKey{Tenant: 3, PublicID: "key"}, 1))
 			return s
 		}, ErrMalformed},
 		{"two keys of one hash", func(s []rawSection) []rawSection {
-			s[2].records = append(s[2].records, encodeKey(&APIKey{Tenant: 1, PublicID: "key_3", Hash: [32]byte{1}}))
+			s[2].records = append(s[2].records, encodeKey(&APIKey{Tenant: 1, PublicID: "key_3", Hash: [32]byte{1}}, 1))
 			return s
 		}, ErrMalformed},
 		{"a key too many", func(s []rawSection) []rawSection {
 			for i := range MaxKeysPerTenant {
 				k := APIKey{Tenant: 1, PublicID: fmt.Sprint(i), Hash: [32]byte{byte(i), 7}}
-				s[2].records = append(s[2].records, encodeKey(&k))
+				s[2].records = append(s[2].records, encodeKey(&k, 1))
 			}
 			return s
 		}, ErrMalformed},
 		{"two tenants of one name", func(s []rawSection) []rawSection {
-			s[1].records = append(s[1].records, encodeTenant(&Tenant{ID: 3, PublicID: "ten_3", Slug: "acme"}))
+			s[1].records = append(s[1].records, encodeTenant(&Tenant{ID: 3, PublicID: "ten_3", Slug: "acme"}, 1))
 			return s
 		}, ErrMalformed},
 		{"usage of no tenant", func(s []rawSection) []rawSection {

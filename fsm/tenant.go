@@ -11,6 +11,7 @@ func newDirectory() *Directory {
 		byName:       make(map[string]*Tenant),
 		keys:         make(map[[32]byte]*APIKey),
 		byTen:        make(map[TenantID][]*APIKey),
+		plans:        []*Plan{starterPlan()},
 	}
 }
 
@@ -26,6 +27,7 @@ func (d *Directory) clone() *Directory {
 		byName:         maps.Clone(d.byName),
 		keys:           maps.Clone(d.keys),
 		byTen:          maps.Clone(d.byTen),
+		plans:          slices.Clone(d.plans),
 		members:        slices.Clone(d.members),
 		retired:        slices.Clone(d.retired),
 	}
@@ -76,6 +78,9 @@ func (m *Machine) createTenant(c CreateTenant) Result {
 	if d.byName[c.Slug] != nil || d.byName[c.PublicID] != nil {
 		return Result{Outcome: Conflict}
 	}
+	if !d.hasPlan(c.Plan) {
+		return Result{Outcome: NotFound}
+	}
 	if len(d.tenants) >= MaxTenants {
 		return Result{Outcome: LimitReached, Limit: MaxTenants}
 	}
@@ -86,6 +91,7 @@ func (m *Machine) createTenant(c CreateTenant) Result {
 		Name:          c.Name,
 		MonthlyClaims: c.MonthlyClaims,
 		CreatedAtMs:   m.clockMs,
+		Plan:          planReference(c.Plan),
 	}
 	d = d.clone()
 	d.setTenant(t)
@@ -95,7 +101,7 @@ func (m *Machine) createTenant(c CreateTenant) Result {
 
 func (m *Machine) updateTenant(c UpdateTenant) Result {
 	old := m.directory.Tenant(c.Tenant)
-	if old == nil {
+	if old == nil || c.SetPlan && !m.directory.hasPlan(c.Plan) {
 		return Result{Outcome: NotFound}
 	}
 	t := *old
@@ -104,6 +110,12 @@ func (m *Machine) updateTenant(c UpdateTenant) Result {
 	}
 	if c.SetMonthlyClaims {
 		t.MonthlyClaims = c.MonthlyClaims
+	}
+	if c.SetPlan {
+		t.Plan = planReference(c.Plan)
+	}
+	if c.SetSuspended {
+		t.Suspended = c.Suspended
 	}
 	d := m.directory.clone()
 	d.setTenant(&t)
@@ -130,6 +142,8 @@ func (m *Machine) createKey(c CreateKey) Result {
 		Hash:        c.Hash,
 		Hint:        c.Hint,
 		CreatedAtMs: m.clockMs,
+		Scopes:      c.Scopes,
+		ExpiresAtMs: c.ExpiresAtMs,
 	}
 	d = d.clone()
 	if full {

@@ -13,7 +13,8 @@ type usage struct {
 
 // usageTable counts grants per tenant in the month of the committed clock.
 type usageTable struct {
-	byTenant []usage // byTenant[i] is tenant i+1's
+	byTenant []usage      // byTenant[i] is tenant i+1's
+	days     []dayCounter // likewise
 	// The month that holds startMs ≤ clock < endMs, remembered because calendar arithmetic is dearer than a comparison.
 	month          Month
 	startMs, endMs int64
@@ -45,19 +46,33 @@ func (u *usageTable) set(tenant TenantID, month Month, claims int64) {
 	u.byTenant[tenant-1] = usage{month: month, claims: claims}
 }
 
-// countGrant counts one grant, or refuses it if the tenant's month is full. An unknown tenant has no grants to make:
-// the edge authenticates against the directory, and tenants are never removed.
+// tenant returns a tenant's days, to be counted on.
+func (u *usageTable) tenant(tenant TenantID) *dayCounter {
+	for len(u.days) < int(tenant) {
+		u.days = append(u.days, dayCounter{})
+	}
+	return &u.days[tenant-1]
+}
+
+// countGrant counts one grant, or refuses it if the tenant is suspended or its month full. An unknown tenant has no
+// grants to make: the edge authenticates against the directory, and tenants are never removed.
 func (m *Machine) countGrant(tenant TenantID) (Result, bool) {
 	t := m.directory.Tenant(tenant)
 	if t == nil {
 		return Result{Outcome: NotFound}, false
 	}
+	if t.Suspended {
+		m.count(tenant, MeterRejected, 1)
+		return Result{Outcome: TenantSuspended}, false
+	}
 	m.usage.at(m.clockMs)
 	claims := m.usage.claims(tenant, m.usage.month)
-	if t.MonthlyClaims > 0 && claims >= t.MonthlyClaims {
-		return Result{Outcome: UsageLimitExceeded, Limit: t.MonthlyClaims, ResetAtMs: m.usage.endMs}, false
+	if limit := m.directory.MonthlyClaims(t); limit > 0 && claims >= limit {
+		m.count(tenant, MeterRejected, 1)
+		return Result{Outcome: UsageLimitExceeded, Limit: limit, ResetAtMs: m.usage.endMs}, false
 	}
 	m.usage.set(tenant, m.usage.month, claims+1)
+	m.count(tenant, MeterClaims, 1)
 	return Result{}, true
 }
 

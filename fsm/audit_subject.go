@@ -1,0 +1,140 @@
+package fsm
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// subject is what a command of the control plane has changed.
+type subject struct {
+	action, target string
+	changes        []AuditChange
+}
+
+// subjectOf compares what a command is about before and after it. What has no part in it compares as equal.
+func subjectOf(cmd Command, before, after *Directory, r *Result) subject {
+	switch c := cmd.(type) {
+	case CreateTenant:
+		return subject{"tenant.create", c.PublicID, compare(nil, tenantMembers(r.Tenant))}
+	case UpdateTenant:
+		return subject{"tenant.update", r.Tenant.PublicID,
+			compare(tenantMembers(before.Tenant(c.Tenant)), tenantMembers(r.Tenant))}
+	case CreateKey:
+		return subject{"key.create", c.PublicID, compare(nil, keyMembers(after, r.Key))}
+	case RevokeKey:
+		return subject{"key.revoke", c.PublicID,
+			compare(keyMembers(before, before.key(c.Tenant, c.PublicID)), keyMembers(after, r.Key))}
+	case PutPlan:
+		return subject{"plan.put", c.Plan.Name,
+			compare(planMembers(before.keptPlan(c.Plan.Name)), planMembers(after.keptPlan(c.Plan.Name)))}
+	case DeletePlan:
+		return subject{"plan.delete", c.Name, compare(planMembers(before.keptPlan(c.Name)), nil)}
+	case AdmitMember:
+		return subject{"member.admit", c.NodeID, compare(nodeMembers(before.Member(c.NodeID)), nodeMembers(r.Member))}
+	case RetireMember:
+		return subject{"member.retire", c.NodeID, compare(nodeMembers(before.Member(c.NodeID)), nodeMembers(r.Member))}
+	case RaiseFeatureLevel:
+		return subject{"cluster.raise-feature-level", after.ClusterID, compare(levelMembers(before), levelMembers(after))}
+	default:
+		return subject{}
+	}
+}
+
+// member is one of a thing's members as text.
+type member struct{ name, value string }
+
+// compare returns the members that differ. Both lists are of one kind of thing; nil is none.
+func compare(before, after []member) (changes []AuditChange) {
+	if before == nil {
+		before = make([]member, len(after))
+	}
+	if after == nil {
+		after = make([]member, len(before))
+	}
+	for i, was := range before {
+		if is := after[i]; was.value != is.value {
+			changes = append(changes, AuditChange{max(was.name, is.name), was.value, is.value})
+		}
+	}
+	return changes
+}
+
+func tenantMembers(t *Tenant) []member {
+	if t == nil {
+		return nil
+	}
+	status := "active"
+	if t.Suspended {
+		status = "suspended"
+	}
+	return []member{{"slug", t.Slug}, {"name", t.Name}, {"plan", t.PlanName()}, {"status", status},
+		{"monthlyClaims", strconv.FormatInt(t.MonthlyClaims, 10)}}
+}
+
+func keyMembers(d *Directory, k *APIKey) []member {
+	if k == nil {
+		return nil
+	}
+	return []member{{"tenant", d.Tenant(k.Tenant).PublicID}, {"name", k.Name}, {"hint", k.Hint},
+		{"scopes", k.Scopes.String()}, {"expiresAt", instantText(k.ExpiresAtMs)}, {"revokedAt", instantText(k.RevokedAtMs)}}
+}
+
+func planMembers(p *Plan) []member {
+	if p == nil {
+		return nil
+	}
+	return []member{{"name", p.Name}, {"monthlyClaims", strconv.FormatInt(p.MonthlyClaims, 10)},
+		{"requestsPerSecond", strconv.FormatInt(p.RequestsPerSecond, 10)},
+		{"maxTtlSeconds", strconv.FormatInt(p.MaxTTLMs/1000, 10)}, {"maxBodyBytes", strconv.FormatInt(p.MaxBodyBytes, 10)}}
+}
+
+func nodeMembers(x *Member) []member {
+	if x == nil {
+		return nil
+	}
+	return []member{{"nonVoter", strconv.FormatBool(x.NonVoter)}, {"diskId", x.DiskID},
+		{"admittedAt", instantText(x.AdmittedAtMs)}, {"retiredAt", instantText(x.RetiredAtMs)}}
+}
+
+func levelMembers(d *Directory) []member {
+	return []member{{"featureLevel", strconv.FormatUint(uint64(d.FeatureLevel), 10)}, {"version", d.FeatureVersion}}
+}
+
+func instantText(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// scopeNames are the names of the scopes, by their bits.
+var scopeNames = [...]string{"records:read", "records:write", "usage:read"}
+
+// String returns the names of the scopes, separated by spaces; "all" for the set that is good for everything.
+func (s Scopes) String() string {
+	if s == 0 {
+		return "all"
+	}
+	return strings.Join(s.Names(), " ")
+}
+
+// Names returns the names of the scopes in their order, of which 0 has none.
+func (s Scopes) Names() (names []string) {
+	for i, name := range scopeNames {
+		if s&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// ScopeNamed returns the scope of that name; ok is false if there is none.
+func ScopeNamed(name string) (s Scopes, ok bool) {
+	for i, known := range scopeNames {
+		if known == name {
+			return 1 << i, true
+		}
+	}
+	return 0, false
+}
