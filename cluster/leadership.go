@@ -225,7 +225,7 @@ func (n *Node) pingAll(ctx context.Context, voters []raft.Server) []PingReply {
 }
 
 // lead does a leader's periodic work until ctx ends: it steers the clock, and commits an empty entry when something
-// has expired and nobody else brings one. An idle cluster with nothing to expire writes nothing.
+// has expired, or was counted, and nobody else brings one. An idle cluster with nothing to expire writes nothing.
 func (n *Node) lead(ctx context.Context) {
 	steer := time.NewTicker(pingEvery)
 	defer steer.Stop()
@@ -259,9 +259,10 @@ func (n *Node) steerClock() {
 	n.metrics.clockOffset.Set(n.clock.steer(walls).Seconds())
 }
 
-// reapWhenIdle commits empty entries until nothing that has expired is left, or calls bring entries of their own.
+// reapWhenIdle commits empty entries until nothing that has expired or was counted is left, or calls bring entries of
+// their own.
 func (n *Node) reapWhenIdle(ctx context.Context) {
-	for ctx.Err() == nil && n.reapDue() {
+	for ctx.Err() == nil && (n.reapDue() || n.proposer.tally.due(tallyDelay)) {
 		if calls, _ := n.proposer.queued(); calls > 0 {
 			return
 		}
@@ -354,6 +355,9 @@ func (n *Node) handOver() {
 	if !ok {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), establishTimeout)
+	n.bringTally(ctx)
+	cancel()
 	if err := n.raft.LeadershipTransferToServer(to.ID, to.Address).Error(); err != nil {
 		n.log.Warn("the leadership could not be handed over", "to", to.ID, "error", err)
 	}

@@ -233,6 +233,7 @@ func (n *Node) TransferLeadership(ctx context.Context, id string) (leader string
 	if to.ID == n.id {
 		return id, nil
 	}
+	n.bringTally(ctx)
 	if err := settled(ctx, n.raft.LeadershipTransferToServer(to.ID, to.Address)); err != nil {
 		return "", refuse(ReasonNotCaughtUp, "%s did not take the leadership over: %v", to.ID, err)
 	}

@@ -159,6 +159,7 @@ type batch struct {
 	proposals []*proposal
 	slots     []*pendingCall // one per command; a waiter's call may stand here besides those of the proposals
 	bytes     int
+	tally     *fsm.Tally // what was counted besides, behind the slots; nil if nothing
 	// first is, for a key, the call that comes first of those that would wait for its lock.
 	first map[fsm.RecordID]*pendingCall
 
@@ -206,9 +207,12 @@ func (b *batch) noteFirst(c *pendingCall) {
 }
 
 func (b *batch) frames() [][]byte {
-	frames := make([][]byte, len(b.slots))
+	frames := make([][]byte, len(b.slots), len(b.slots)+1)
 	for i, c := range b.slots {
 		frames[i] = c.frame
+	}
+	if b.tally != nil {
+		frames = append(frames, fsm.Encode(*b.tally))
 	}
 	return frames
 }

@@ -42,6 +42,7 @@ type proposer struct {
 	// view reads a record. It is only called while an entry is being applied, on the goroutine that applies.
 	view    func(fsm.RecordID) fsm.View
 	metrics *metrics
+	tally   *tally // rides in the next entry
 
 	mu      sync.Mutex
 	leading bool
@@ -64,6 +65,7 @@ func newProposer(clock *clusterClock, view func(fsm.RecordID) fsm.View, m *metri
 		clock:   clock,
 		view:    view,
 		metrics: m,
+		tally:   newTally(),
 		wake:    make(chan struct{}, 1),
 		batches: make(map[fsm.BatchID]*batch),
 	}
@@ -228,6 +230,7 @@ func (p *proposer) revoke() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leading = false
+	p.tally.clear()
 	p.dismiss(ErrNotLeader)
 }
 
@@ -288,6 +291,9 @@ func (p *proposer) nextBatch() *batch {
 	}
 	if len(b.slots) == 0 && len(b.proposals) == 0 {
 		return nil
+	}
+	if c, ok := p.tally.take(); ok {
+		b.tally = &c
 	}
 	p.batches[b.id] = b
 	return b
@@ -380,6 +386,8 @@ func (p *proposer) failBatch(b *batch, err error) {
 	delete(p.batches, b.id)
 	if errors.Is(err, ErrOutcomeUnknown) {
 		p.metrics.unknown.Inc()
+	} else if b.tally != nil && p.leading {
+		p.tally.putBack(*b.tally)
 	}
 	for _, c := range b.slots {
 		c.claims--

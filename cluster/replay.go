@@ -33,6 +33,7 @@ func (n *Node) Claim(ctx context.Context, calls ...Call) ([]fsm.Result, Receipt,
 	if !ok {
 		return n.Propose(ctx, calls...)
 	}
+	n.countReplays(calls, results)
 	return results, at, nil
 }
 

@@ -90,7 +90,7 @@ func (m *Machine) AuditLog(after uint64, limit int) (entries []AuditEntry, total
 
 // note adds an entry for a command of the control plane if it has changed anything.
 func (m *Machine) note(by Actor, cmd Command, before *Directory, r *Result) {
-	if before == m.directory || m.directory.FeatureLevel < levelControl {
+	if before == m.directory || m.directory.FeatureLevel < LevelControl {
 		return
 	}
 	subject := subjectOf(cmd, before, m.directory, r)

@@ -10,9 +10,9 @@ import "fmt"
 //	3  plans, suspended tenants, scopes and ends of keys, usage by day, the audit log
 const FeatureLevel = 3
 
-// levelControl is the feature level from which usage is counted by day and the audit log is kept. Both begin with the
+// LevelControl is the feature level from which usage is counted by day and the audit log is kept. Both begin with the
 // entry that raises the level, so that they are the same on nodes that were upgraded at different times.
-const levelControl = 3
+const LevelControl = 3
 
 // MaxFeatureLevel bounds the levels that can be asked for.
 const MaxFeatureLevel = 1 << 20

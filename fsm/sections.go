@@ -42,7 +42,7 @@ const (
 // nodes may be of a release that reads no other.
 func (d *Directory) form() form {
 	switch {
-	case d.FeatureLevel >= levelControl:
+	case d.FeatureLevel >= LevelControl:
 		return form3
 	case d.FeatureLevel < 2 && len(d.members)+len(d.retired) == 0:
 		return form1

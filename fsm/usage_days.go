@@ -101,7 +101,7 @@ func (c *dayCounter) between(from, to, today Day) (days []DayUsage) {
 
 // count counts something that has happened to a tenant, from the feature level on that has it counted.
 func (m *Machine) count(tenant TenantID, x Meter, n int64) {
-	if m.directory.FeatureLevel >= levelControl && m.directory.Tenant(tenant) != nil {
+	if m.directory.FeatureLevel >= LevelControl && m.directory.Tenant(tenant) != nil {
 		m.usage.tenant(tenant).add(DayOf(m.clockMs), x, n)
 	}
 }
