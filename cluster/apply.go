@@ -29,6 +29,7 @@ type applier struct {
 
 	directory atomic.Pointer[fsm.Directory]
 	applied   broadcastIndex
+	listing   atomic.Pointer[listing] // of the machine
 
 	// onApply is told of every entry in log order, on raft's goroutine; onRestore of every jump to a snapshot.
 	onApply   func(index, term uint64, e fsm.Entry, results []fsm.Result)
@@ -45,6 +46,7 @@ func newApplier(m *metrics) *applier {
 	a := &applier{machine: fsm.New(fsmConfig()), metrics: m}
 	a.directory.Store(a.machine.Directory())
 	a.applied.init()
+	a.beginListing()
 	return a
 }
 
@@ -97,6 +99,12 @@ func (a *applier) Snapshot() (raft.FSMSnapshot, error) {
 	}, nil
 }
 
+// beginListing has the cursors that were given out be good no longer.
+func (a *applier) beginListing() {
+	l := newListing()
+	a.listing.Store(&l)
+}
+
 // Restore implements raft.FSM. The new state is complete and verified before it replaces the old.
 func (a *applier) Restore(rc io.ReadCloser) error {
 	a.restoreErr = a.restore(rc)
@@ -120,6 +128,7 @@ func (a *applier) restore(rc io.ReadCloser) error {
 	a.mu.Unlock()
 	a.compaction.restored(counted.n)
 	a.directory.Store(m.Directory())
+	a.beginListing()
 	a.onRestore(m.Index())
 	a.applied.advance(m.Index())
 	if counted.n > cheapSnapshot {
