@@ -52,6 +52,7 @@ func (s *Server) routes() []route {
 		{method: "POST", path: record + "/renew", role: roleTenant, limit: small, handle: keyed(renewLock)},
 		{method: "POST", path: record + "/release", role: roleTenant, limit: small, handle: keyed(releaseLock)},
 		{method: "POST", path: "/v1/records", role: roleTenant, limit: batch, claims: true, handle: postRecords},
+		{method: "GET", path: "/v1/records", role: roleTenant, handle: listRecords},
 
 		{method: "POST", path: tenants, role: roleAdmin, limit: small, handle: createTenant},
 		{method: "GET", path: tenants, role: roleAdmin, handle: listTenants},

@@ -36,7 +36,7 @@ func TestEveryRoute(t *testing.T) {
 			t.Errorf("%s has role %s", name, rt.role)
 		}
 	}
-	if len(seen) != 26 {
+	if len(seen) != 27 {
 		t.Errorf("%d routes", len(seen))
 	}
 }
