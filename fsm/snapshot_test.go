@@ -171,7 +171,7 @@ func TestRestoreRefuses(t *testing.T) {
 		{"feature version of level 1", func(s []rawSection) []rawSection {
 			d := newDirectory()
 			d.FeatureVersion, d.members = "v1", []*Member{{NodeID: "n"}}
-			s[0].records = [][]byte{encodeState(progress{epoch: 1, grants: 1 << 39}, d)}
+			s[0].records = [][]byte{encodeState(progress{epoch: 1, grants: 1 << 39}, d, form2)}
 			return s
 		}, ErrMalformed},
 		{"tenants in another order", func(s []rawSection) []rawSection {
