@@ -268,6 +268,8 @@ func TestAuditChain(t *testing.T) {
 		refused(fmt.Sprintf("entry %d too long", i+1), append(slices.Clone(entries[:i]), append(bytes.Clone(entry), 0)))
 	}
 	refused("an entry forged with a hash of its own", forged(entries))
+	refused("an entry with a number left out", append(slices.Clone(entries), following(entries[n-1], uint64(n+2))))
+	refused("an entry with the last number again", append(slices.Clone(entries), following(entries[n-1], uint64(n))))
 	for i := range n {
 		changed := slices.Clone(good)
 		changed[auditSection].records = entries[:i]
@@ -276,6 +278,13 @@ func TestAuditChain(t *testing.T) {
 			t.Errorf("without the last %d entries: %d left, or the last hash is the same", n-i, total)
 		}
 	}
+}
+
+// following is an entry of any number whose hash is right behind the last one.
+func following(last []byte, seq uint64) []byte {
+	b := appendAuditEntry(nil, &AuditEntry{Seq: seq, By: ada, Action: "plan.put", Target: "team"})
+	hash := chainHash([32]byte(last[len(last)-32:]), b)
+	return append(b, hash[:]...)
 }
 
 // forged changes an entry and makes its hash right; that of the next one then is not.

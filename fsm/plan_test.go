@@ -21,7 +21,8 @@ func TestPutPlan(t *testing.T) {
 		{"changed", changed, Result{Outcome: OK, Existed: true, Plan: &changed}},
 		{"the same", changed, Result{Outcome: OK, Existed: true, Plan: &changed}},
 		{"starter", starter, Result{Outcome: OK, Existed: true, Plan: &starter}},
-		{"unlimited", Plan{Name: UnlimitedPlan, MonthlyClaims: 1}, Result{Outcome: Conflict, Plan: &Plan{Name: UnlimitedPlan}}},
+		{"unlimited", Plan{Name: UnlimitedPlan, MonthlyClaims: 1},
+			Result{Outcome: Conflict, Plan: &Plan{Name: UnlimitedPlan}}},
 	} {
 		before := j.m.Directory()
 		plans := dumpPlans(before)
@@ -85,7 +86,8 @@ func TestDeletePlan(t *testing.T) {
 	}
 	wantPlans(t, j.m, UnlimitedPlan, StarterPlan, "used")
 	j.apply(noon2026, UpdateTenant{Tenant: 2, SetPlan: true, Plan: UnlimitedPlan})
-	wantResult(t, "not used any more", j.apply(noon2026, DeletePlan{"used"}), Result{Outcome: OK, Existed: true, Plan: &used})
+	wantResult(t, "not used any more", j.apply(noon2026, DeletePlan{"used"}),
+		Result{Outcome: OK, Existed: true, Plan: &used})
 	wantPlans(t, j.m, UnlimitedPlan, StarterPlan)
 }
 

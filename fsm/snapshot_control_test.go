@@ -31,7 +31,9 @@ func TestSnapshotForms(t *testing.T) {
 	scoped.Scopes, ending.ExpiresAtMs = 1, 1
 	tally := Tally{Counts: []TenantCount{{1, MeterClaims, 1}}}
 	put, remove := PutPlan{Plan{Name: "team"}}, DeletePlan{"team"}
-	suspend, resume := UpdateTenant{Tenant: 1, SetSuspended: true, Suspended: true}, UpdateTenant{Tenant: 1, SetSuspended: true}
+	resume := UpdateTenant{Tenant: 1, SetSuspended: true}
+	suspend := resume
+	suspend.Suspended = true
 	for _, tt := range []struct {
 		name string
 		cmds []Command

@@ -113,6 +113,18 @@ func TestNobodyIsCounted(t *testing.T) {
 	j.wantDays("the other")
 }
 
+// Who was counted nothing has no days, even on the first day of all.
+func TestNoDayWithoutCounts(t *testing.T) {
+	t.Parallel()
+	j := countingJournal(t, 0, 0)
+	j.entry(0, CreateTenant{PublicID: "ten_2", Slug: "umbrella"}, Tally{Counts: []TenantCount{{2, MeterClaims, 1}}})
+	j.wantDays("nothing counted")
+	if got := j.m.UsageDays(2, 0, 0); len(got) != 1 || got[0] != day(0, 1, 0, 0, 0) {
+		t.Errorf("the other has %v", got)
+	}
+	mustRestore(t, written(t, j.m.Snapshot()))
+}
+
 // A day is that of the committed clock in UTC, to the millisecond.
 func TestDays(t *testing.T) {
 	t.Parallel()
@@ -135,7 +147,8 @@ func TestDays(t *testing.T) {
 	all := []DayUsage{day(yesterday, 2, 0, 0, 0), day(today, 2, 0, 0, 0), day(today+3, 1, 0, 0, 0)}
 	j.wantDays("days left out", all...)
 	for _, tt := range []struct{ from, to, first, end Day }{
-		{yesterday, today + 3, 0, 3}, {yesterday + 1, today + 2, 1, 2}, {today + 1, today + 2, 0, 0}, {today + 3, today + 3, 2, 3},
+		{yesterday, today + 3, 0, 3}, {yesterday + 1, today + 2, 1, 2}, {today + 1, today + 2, 0, 0},
+		{today + 3, today + 3, 2, 3},
 		{today + 4, 1 << 30, 0, 0}, {today, yesterday, 0, 0}, {-5, yesterday, 0, 1}, {-5, -1, 0, 0},
 	} {
 		got := j.m.UsageDays(1, tt.from, tt.to)
@@ -194,7 +207,7 @@ func TestDaysAreBounded(t *testing.T) {
 			if got[0].Day != first+1 || got[0].Count(MeterReplays) != 2 || m.UsageDays(1, first, first) != nil {
 				t.Errorf("counted since: %t: the first of %d days is %v", counted, len(got), got[0])
 			}
-			if kept := len(m.usage.days[0].past); kept > MaxUsageDays {
+			if kept := len(m.usage.days[0].past); kept >= MaxUsageDays { // and today
 				t.Errorf("%d days are kept", kept)
 			}
 		}
@@ -303,7 +316,8 @@ func TestKeyLastUse(t *testing.T) {
 		{"the same hour", []KeyUse{used("key_0", noon2026+hourMs-1)}, [2]int64{noon2026, 0}, false},
 		{"earlier", []KeyUse{used("key_0", noon2026-1)}, [2]int64{noon2026, 0}, false},
 		{"the next hour", []KeyUse{used("key_0", noon2026+hourMs)}, [2]int64{noon2026 + hourMs, 0}, true},
-		{"no such key", []KeyUse{used("key_9", noon2026), {2, "key_0", noon2026 + 9*hourMs}}, [2]int64{noon2026 + hourMs, 0}, false},
+		{"no such key", []KeyUse{used("key_9", noon2026), {2, "key_0", noon2026 + 9*hourMs}},
+			[2]int64{noon2026 + hourMs, 0}, false},
 		{"several", []KeyUse{used("key_1", 2*hourMs), used("key_0", MaxStampMs), used("key_1", 5*hourMs-1), used("key_1", 0)},
 			[2]int64{MaxStampMs - MaxStampMs%hourMs, 4 * hourMs}, true},
 	} {
