@@ -103,6 +103,42 @@ func BenchmarkApplyReplays(b *testing.B) {
 	perCommand(b)
 }
 
+// BenchmarkApplyClaimsByDay and BenchmarkApplyReplaysByDay are at the feature level from which usage is counted by day,
+// for a tenant with a plan.
+func BenchmarkApplyClaimsByDay(b *testing.B) {
+	b.ReportAllocs()
+	j := countedJournal(b)
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		data := benchEntry(noon2026+int64(i), i*benchBatch, benchClaim)
+		b.StartTimer()
+		mustApply(b, j.m, data, Granted)
+	}
+	perCommand(b)
+}
+
+func BenchmarkApplyReplaysByDay(b *testing.B) {
+	b.ReportAllocs()
+	j := countedJournal(b)
+	mustApply(b, j.m, benchEntry(noon2026, 0, func(i int) Complete {
+		c := benchComplete(i)
+		c.Token = Token{}
+		return c
+	}), Stored)
+	data := benchEntry(noon2026, 0, benchClaim)
+	for b.Loop() {
+		mustApply(b, j.m, data, Cached)
+	}
+	perCommand(b)
+}
+
+func countedJournal(b *testing.B) *journal {
+	j := newJournal(b)
+	j.entry(noon2026, RaiseFeatureLevel{FeatureLevel, "v3"}, PutPlan{Plan{Name: "team", MonthlyClaims: MaxMonthlyClaims}},
+		UpdateTenant{Tenant: 1, SetPlan: true, Plan: "team"})
+	return j
+}
+
 func BenchmarkApplyCompletes(b *testing.B) {
 	b.ReportAllocs()
 	j := newJournal(b)

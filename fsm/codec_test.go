@@ -228,7 +228,8 @@ func TestCommandBounds(t *testing.T) {
 		{"least plan's claims", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", -1, 0, 0, 0}}},
 		{"plan's claims", PutPlan{Plan{"p", MaxMonthlyClaims, 0, 0, 0}}, PutPlan{Plan{"p", MaxMonthlyClaims + 1, 0, 0, 0}}},
 		{"least plan's rate", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", 0, -1, 0, 0}}},
-		{"plan's rate", PutPlan{Plan{"p", 0, MaxRequestsPerSecond, 0, 0}}, PutPlan{Plan{"p", 0, MaxRequestsPerSecond + 1, 0, 0}}},
+		{"plan's rate", PutPlan{Plan{"p", 0, MaxRequestsPerSecond, 0, 0}},
+			PutPlan{Plan{"p", 0, MaxRequestsPerSecond + 1, 0, 0}}},
 		{"least plan's TTL", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", 0, 0, -1, 0}}},
 		{"plan's TTL", PutPlan{Plan{"p", 0, 0, MaxTTLMs, 0}}, PutPlan{Plan{"p", 0, 0, MaxTTLMs + 1, 0}}},
 		{"least plan's body", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", 0, 0, 0, -1}}},
@@ -237,18 +238,21 @@ func TestCommandBounds(t *testing.T) {
 		{"plan to delete", DeletePlan{s(MaxSlugBytes)}, DeletePlan{s(MaxSlugBytes + 1)}},
 		{"plan of a new tenant", CreateTenant{PublicID: "p", Slug: "s", Plan: s(MaxSlugBytes)},
 			CreateTenant{PublicID: "p", Slug: "s", Plan: s(MaxSlugBytes + 1)}},
-		{"plan of a tenant", UpdateTenant{Tenant: 1, Plan: s(MaxSlugBytes)}, UpdateTenant{Tenant: 1, Plan: s(MaxSlugBytes + 1)}},
+		{"plan of a tenant", UpdateTenant{Tenant: 1, Plan: s(MaxSlugBytes)},
+			UpdateTenant{Tenant: 1, Plan: s(MaxSlugBytes + 1)}},
 		{"scopes", CreateKey{Tenant: 1, PublicID: "k", Scopes: AllScopes},
 			CreateKey{Tenant: 1, PublicID: "k", Scopes: AllScopes + 1}},
 		{"least end of a key", CreateKey{Tenant: 1, PublicID: "k"}, CreateKey{Tenant: 1, PublicID: "k", ExpiresAtMs: -1}},
 		{"end of a key", CreateKey{Tenant: 1, PublicID: "k", ExpiresAtMs: MaxStampMs},
 			CreateKey{Tenant: 1, PublicID: "k", ExpiresAtMs: MaxStampMs + 1}},
 		{"least tenant counted", counted(TenantCount{1, MeterClaims, 1}), counted(TenantCount{0, MeterClaims, 1})},
-		{"tenant counted", counted(TenantCount{MaxTenants, MeterClaims, 1}), counted(TenantCount{MaxTenants + 1, MeterClaims, 1})},
+		{"tenant counted", counted(TenantCount{MaxTenants, MeterClaims, 1}),
+			counted(TenantCount{MaxTenants + 1, MeterClaims, 1})},
 		{"least meter", counted(TenantCount{1, MeterClaims, 1}), counted(TenantCount{1, 0, 1})},
 		{"meter", counted(TenantCount{1, meterEnd - 1, 1}), counted(TenantCount{1, meterEnd, 1})},
 		{"least count", counted(TenantCount{1, MeterClaims, 1}), counted(TenantCount{1, MeterClaims, 0})},
-		{"count", counted(TenantCount{1, MeterClaims, maxTallyCount}), counted(TenantCount{1, MeterClaims, maxTallyCount + 1})},
+		{"count", counted(TenantCount{1, MeterClaims, maxTallyCount}),
+			counted(TenantCount{1, MeterClaims, maxTallyCount + 1})},
 		{"counts", counts(MaxTallyCounts), counts(MaxTallyCounts + 1)},
 		{"least tenant of a key used", used(KeyUse{1, "k", 0}), used(KeyUse{0, "k", 0})},
 		{"least key used", used(KeyUse{1, "k", 0}), used(KeyUse{1, "", 0})},
@@ -394,14 +398,16 @@ func TestNonsenseIsMalformed(t *testing.T) {
 		return sealed(byte(TypeDelete), commandVersion1, bytes.Join(payload, nil))
 	}
 	nobody := appendActor(nil, goldenBy)
+	auditedDeletion := Audited{goldenBy, DeletePlan{"p"}}.appendPayload(nil)
+	bare, planned := CreateTenant{PublicID: "p", Slug: "s"}, goldenCommandsV2[0].cmd
 	tests := map[string][]byte{
 		"audited nothing":           sealed(byte(TypeAudited), 1, nobody),
 		"audited half a head":       sealed(byte(TypeAudited), 1, append(bytes.Clone(nobody), byte(TypeDeletePlan))),
 		"audited without payload":   sealed(byte(TypeAudited), 1, append(bytes.Clone(nobody), byte(TypeDeletePlan), 1)),
-		"bytes behind an audited":   sealed(byte(TypeAudited), 1, append(Audited{goldenBy, DeletePlan{"p"}}.appendPayload(nil), 0)),
+		"bytes behind an audited":   sealed(byte(TypeAudited), 1, append(auditedDeletion, 0)),
 		"counts of 2^63":            sealed(byte(TypeTally), 1, binary.AppendUvarint(nil, 1<<63)),
-		"version 2 as version 1":    sealed(byte(TypeCreateTenant), 1, goldenCommandsV2[0].cmd.appendPayload(nil)),
-		"version 1 as version 2":    sealed(byte(TypeCreateTenant), 2, CreateTenant{PublicID: "p", Slug: "s"}.appendPayload(nil)),
+		"version 2 as version 1":    sealed(byte(TypeCreateTenant), 1, planned.appendPayload(nil)),
+		"version 1 as version 2":    sealed(byte(TypeCreateTenant), 2, bare.appendPayload(nil)),
 		"nothing":                   nil,
 		"header only":               {byte(TypeDelete), commandVersion1, 0, 0, 0, 0},
 		"no payload":                deletion(),
@@ -433,7 +439,8 @@ func TestOldestVersionIsWritten(t *testing.T) {
 	}
 	for _, cmd := range []Command{
 		CreateTenant{PublicID: "p", Slug: "s", Plan: "p"}, UpdateTenant{Tenant: 1, SetPlan: true},
-		UpdateTenant{Tenant: 1, Plan: "p"}, UpdateTenant{Tenant: 1, SetSuspended: true}, UpdateTenant{Tenant: 1, Suspended: true},
+		UpdateTenant{Tenant: 1, Plan: "p"}, UpdateTenant{Tenant: 1, SetSuspended: true},
+		UpdateTenant{Tenant: 1, Suspended: true},
 		CreateKey{Tenant: 1, PublicID: "k", Scopes: 1}, CreateKey{Tenant: 1, PublicID: "k", ExpiresAtMs: 1},
 	} {
 		if v := Encode(cmd)[1]; v != 2 {

@@ -21,6 +21,10 @@ func randomCommands(rng *rand.Rand, n int) []step {
 				panic(err)
 			}
 			tr.model.now = tr.m.clockMs
+			entries, _ := tr.m.AuditLog(uint64(tr.audits), 1)
+			for _, e := range entries {
+				tr.audits, tr.model.control.audits, tr.lastHash = tr.audits+1, tr.model.control.audits+1, e.Hash
+			}
 		} else if err := tr.do(s); err != nil {
 			panic(err)
 		}
@@ -32,7 +36,7 @@ func randomCommands(rng *rand.Rand, n int) []step {
 // directoryCommand leaves tenants 1 and 2 alone, which the model follows.
 func directoryCommand(rng *rand.Rand, i int) Command {
 	tenant := TenantID(3 + rng.IntN(4))
-	switch rng.IntN(5) {
+	switch rng.IntN(7) {
 	case 0:
 		return Init{ClusterID: fmt.Sprint("clu_", i), KeyHashSecret: [32]byte{byte(i)}}
 	case 1:
@@ -41,8 +45,18 @@ func directoryCommand(rng *rand.Rand, i int) Command {
 		return UpdateTenant{Tenant: tenant, SetName: true, Name: fmt.Sprint(i)}
 	case 3:
 		return CreateKey{Tenant: tenant, PublicID: fmt.Sprint("key ", rng.IntN(5)), Hash: [32]byte{byte(i)}}
-	default:
+	case 4:
 		return RevokeKey{Tenant: tenant, PublicID: fmt.Sprint("key ", rng.IntN(5))}
+	case 5:
+		return Audited{
+			Actor{Name: fmt.Sprint("admin ", i), Role: "admin"},
+			CreateKey{Tenant: tenant, PublicID: fmt.Sprint("key ", rng.IntN(5)), Hash: [32]byte{byte(i), 1}, Scopes: 3},
+		}
+	default:
+		return Tally{
+			[]TenantCount{{tenant, Meters()[rng.IntN(4)], 1 + int64(i)}},
+			[]KeyUse{{tenant, fmt.Sprint("key ", rng.IntN(5)), historyStartMs + rng.Int64N(dayMs)}},
+		}
 	}
 }
 
@@ -150,6 +164,9 @@ func TestDigestSeesDifferences(t *testing.T) {
 		{noon2026 + 3, claimBy("b", tok(2))}, {noon2026 + 4, Delete{ID: recordID("k")}},
 		{noon2026 + 5, Establish{GraceMs: 1}}, {noon2026 + 6, RaiseFeatureLevel{2, "v2"}},
 		{noon2026 + 7, AdmitMember{NodeID: "n1", DiskID: "d"}}, {noon2026 + 8, RetireMember{NodeID: "n1"}},
+		{noon2026 + 9, PutPlan{Plan{Name: "p"}}}, {noon2026 + 10, Audited{ada, DeletePlan{"p"}}},
+		{noon2026 + 11, Tally{Counts: []TenantCount{{1, MeterClaims, 1}}}},
+		{noon2026 + 12, UpdateTenant{Tenant: 1, SetSuspended: true, Suspended: true}},
 	}
 	digest := func(steps []step) uint64 {
 		j := newJournal(t)

@@ -1,5 +1,5 @@
-// Package fsm is the replicated state machine: records with their locks, tenants, API keys and
-// usage, and the cluster's members.
+// Package fsm is the replicated state machine: records with their locks, tenants with their plans, API keys and usage,
+// the audit log, and the cluster's members.
 //
 // It is pure. The same entries applied in the same order give the same results and the same [Machine.Digest] on every
 // node, whatever its wall clock, hardware or restart history. So nothing in here reads a clock, draws randomness,

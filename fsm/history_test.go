@@ -34,6 +34,9 @@ type trial struct {
 	index  uint64
 	tokens map[RecordID][]Token // of all grants, the latest last
 	watch  invariants
+	// audits is how many entries of the audit log were compared, lastHash the last one's.
+	audits   int
+	lastHash [32]byte
 	// outcomes counts the answers, to show what the histories have reached.
 	outcomes [TenantSuspended + 1]int
 }
@@ -50,6 +53,7 @@ func newTrial(hashMask uint64) *trial {
 			records: make(map[RecordID]*modelRecord),
 			now:     historyStartMs,
 			level:   1,
+			control: newModelControl(),
 		},
 	}
 	tr.m.hasher.mask = hashMask
@@ -89,7 +93,7 @@ func (tr *trial) do(s step) error {
 	if want := tr.model.apply(s.stampMs, s.cmd); !sameResult(&got, &want) {
 		return fmt.Errorf("result is\n%+v, want\n%+v", got, want)
 	}
-	if err := tr.compareMembers(s.cmd); err != nil {
+	if err := errors.Join(tr.compareDirectory(s.cmd), tr.compareUsage(), tr.compareAudit(s.cmd)); err != nil {
 		return err
 	}
 	after := tr.viewsAt(tr.m.clockMs)
@@ -104,17 +108,17 @@ func (tr *trial) do(s step) error {
 	return tr.watch.check(entryMs, tr.m.clockMs, s.cmd, got, before, after)
 }
 
-// compareMembers compares members and feature level after a command that may have changed them.
-func (tr *trial) compareMembers(cmd Command) error {
+// compareDirectory compares feature level, members, tenants, plans and keys after a command that may have changed them.
+func (tr *trial) compareDirectory(cmd Command) error {
 	switch cmd.(type) {
-	case RaiseFeatureLevel, AdmitMember, RetireMember:
-	default:
+	case Claim, Complete, Renew, Release, Delete, Establish:
 		return nil
 	}
 	d := tr.m.Directory()
-	got := fmt.Sprintf("%d %s\n%s", d.FeatureLevel, d.FeatureVersion, dumpMembers(d.Members()))
+	got := fmt.Sprintf("%d %s\n%s%s", d.FeatureLevel, d.FeatureVersion, dumpMembers(d.Members()),
+		dumpControl(d.Tenants(), d.Plans(), d.Keys))
 	if want := tr.model.directory(); got != want {
-		return fmt.Errorf("members are\n%s, want\n%s", got, want)
+		return fmt.Errorf("the directory is\n%s, want\n%s", got, want)
 	}
 	return nil
 }
@@ -149,18 +153,24 @@ func (tr *trial) nextStamp(pick func(n int) int) int64 {
 	case 8:
 		return around(tr.model.view(historyIDs[pick(len(historyIDs))]).ExpiresAtMs)
 	default:
-		if pick(4) > 0 {
+		at := time.UnixMilli(now).UTC()
+		switch pick(8) {
+		case 0:
+			return around(time.Date(at.Year(), at.Month()+1, 1, 0, 0, 0, 0, time.UTC).UnixMilli())
+		case 1:
+			return around(time.Date(at.Year(), at.Month(), at.Day()+1, 0, 0, 0, 0, time.UTC).UnixMilli())
+		case 2:
+			return around(time.Date(at.Year(), at.Month(), at.Day()+1+pick(410), 0, 0, 0, 0, time.UTC).UnixMilli())
+		default:
 			return now + int64(pick(40_000))
 		}
-		at := time.UnixMilli(now).UTC()
-		return around(time.Date(at.Year(), at.Month()+1, 1, 0, 0, 0, 0, time.UTC).UnixMilli())
 	}
 }
 
 func (tr *trial) nextCommand(pick func(n int) int, id RecordID) Command {
 	lease := []int64{1_000, 1_000, 5_000, 20_000, NeverMs}[pick(5)]
 	ttl := []int64{1, 900, 4_000, 30_000}[pick(4)]
-	switch kind := pick(27); {
+	switch kind := pick(32); {
 	case kind < 10:
 		return Claim{
 			ID: id, Owner: []string{"x", "y"}[pick(2)], Token: Token{byte(tr.index), byte(tr.index >> 8), 1},
@@ -187,6 +197,10 @@ func (tr *trial) nextCommand(pick func(n int) int, id RecordID) Command {
 		return UpdateTenant{Tenant: id.Tenant, SetMonthlyClaims: true, MonthlyClaims: int64(pick(6))}
 	case kind < 26:
 		return nextMemberCommand(pick)
+	case kind < 29:
+		return tr.nextControlCommand(pick, id.Tenant)
+	case kind < 31:
+		return tr.nextAudited(pick, id.Tenant)
 	default:
 		unknown := RecordID{99, id.Scope, id.Key}
 		return Claim{ID: unknown, Owner: "x", Token: Token{1}, LeaseMs: lease, TTLMs: ttl}
@@ -250,8 +264,8 @@ func TestRandomHistories(t *testing.T) {
 					reached[outcome] += count
 				}
 			}
-			for outcome := OK; outcome <= Conflict; outcome++ {
-				if reached[outcome] < 100 && outcome != KeyCreated && outcome != TenantCreated {
+			for outcome := OK; outcome <= TenantSuspended; outcome++ {
+				if reached[outcome] < 100 && outcome != TenantCreated && outcome != LimitReached {
 					t.Errorf("outcome %d was reached %d times only", outcome, reached[outcome])
 				}
 			}

@@ -69,7 +69,7 @@ func TestInspectCountsWhatRestoreKeeps(t *testing.T) {
 // Damage to any byte and any cut is refused by Inspect and Rebase alike, and leaves nothing that can be read.
 func TestInspectAndRebaseRefuseDamage(t *testing.T) {
 	t.Parallel()
-	file := written(t, peopled(t).m.Snapshot())
+	file := written(t, governed(t).m.Snapshot())
 	for i := range file {
 		damaged := bytes.Clone(file)
 		damaged[i] ^= 0x04

@@ -19,6 +19,7 @@ type model struct {
 	members, retired []Member
 	level            uint32
 	version          string
+	control          modelControl
 }
 
 // modelRecord is a lock, or the record that took its place. An endless lease ends at math.MaxInt64.
@@ -107,21 +108,12 @@ func (o *model) apply(stamp int64, cmd Command) Result {
 		}
 		o.now += still
 		return Result{Outcome: OK}
-	case UpdateTenant:
-		o.tenants[c.Tenant].MonthlyClaims = c.MonthlyClaims
-		updated := *o.tenants[c.Tenant]
-		return Result{Outcome: OK, Tenant: &updated}
-	case RaiseFeatureLevel:
-		if c.Level > o.level {
-			o.level, o.version = c.Level, c.Version
-		}
-		return Result{Outcome: OK}
-	case AdmitMember:
-		return o.admit(c)
-	case RetireMember:
-		return o.retire(c)
+	case Tally:
+		return o.tally(c)
+	case Audited:
+		return o.change(c.Command)
 	}
-	panic("the model does not know this command")
+	return o.change(cmd)
 }
 
 func (o *model) admit(c AdmitMember) Result {
@@ -172,7 +164,7 @@ func (o *model) retire(c RetireMember) Result {
 	return Result{Outcome: OK, Existed: existed, Member: &gone}
 }
 
-// directory writes out level and members as dumpMembers does.
+// directory writes out level and members as dumpMembers does, tenants, plans and keys.
 func (o *model) directory() string {
 	var all []*Member
 	for _, list := range [][]Member{o.members, o.retired} {
@@ -180,10 +172,16 @@ func (o *model) directory() string {
 			all = append(all, &list[i])
 		}
 	}
-	return fmt.Sprintf("%d %s\n%s", o.level, o.version, dumpMembers(all))
+	return fmt.Sprintf("%d %s\n%s%s", o.level, o.version, dumpMembers(all), o.dumpControl())
 }
 
 func (o *model) claim(c Claim) Result {
+	r := o.decide(c)
+	o.countAnswer(c.ID.Tenant, r)
+	return r
+}
+
+func (o *model) decide(c Claim) Result {
 	r := o.find(c.ID)
 	switch {
 	case r == nil:
@@ -214,14 +212,21 @@ func (o *model) grant(c Claim) Result {
 	if tenant == nil {
 		return Result{Outcome: NotFound}
 	}
+	if tenant.Suspended {
+		return Result{Outcome: TenantSuspended}
+	}
+	limit := tenant.MonthlyClaims
+	if limit == 0 && tenant.Plan != "" {
+		limit = o.control.plans[tenant.Plan].MonthlyClaims
+	}
 	today := time.UnixMilli(o.now).UTC()
 	month := today.Format("2006-01")
 	if o.used[tenant.ID] == nil {
 		o.used[tenant.ID] = make(map[string]int64)
 	}
-	if tenant.MonthlyClaims != 0 && o.used[tenant.ID][month] >= tenant.MonthlyClaims {
+	if limit != 0 && o.used[tenant.ID][month] >= limit {
 		reset := time.Date(today.Year(), today.Month()+1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
-		return Result{Outcome: UsageLimitExceeded, Limit: tenant.MonthlyClaims, ResetAtMs: reset}
+		return Result{Outcome: UsageLimitExceeded, Limit: limit, ResetAtMs: reset}
 	}
 	o.used[tenant.ID][month]++
 	o.fence++

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// The built-in plans. UnlimitedPlan is that of a tenant which has no other, and never changes; StarterPlan is an example
-// to change or to copy.
+// The built-in plans. UnlimitedPlan is that of a tenant which has no other, and never changes; StarterPlan is an
+// example to change or to copy.
 const (
 	UnlimitedPlan = "unlimited"
 	StarterPlan   = "starter"
@@ -36,7 +36,9 @@ type Plan struct {
 }
 
 func starterPlan() *Plan {
-	return &Plan{Name: StarterPlan, MonthlyClaims: 10_000, RequestsPerSecond: 20, MaxTTLMs: 7 * 86_400_000, MaxBodyBytes: 64 << 10}
+	return &Plan{
+		Name: StarterPlan, MonthlyClaims: 10_000, RequestsPerSecond: 20, MaxTTLMs: 7 * dayMs, MaxBodyBytes: 64 << 10,
+	}
 }
 
 var unlimited = Plan{Name: UnlimitedPlan}

@@ -248,7 +248,7 @@ func (s *sectionReader) readKey(d *decoder) error {
 func (s *sectionReader) readUsage(d *decoder) error {
 	tenant := d.tenant()
 	month := Month(d.integer(0, math.MaxInt32, "month"))
-	claims := d.integer(0, math.MaxInt64, "claims")
+	claims := d.integer(0, maxCount, "claims")
 	if d.err == nil && (int(tenant) != len(s.m.usage.byTenant)+1 || s.m.directory.Tenant(tenant) == nil) {
 		d.fail("usage out of order or of no tenant")
 	}
@@ -282,7 +282,7 @@ func (s *sectionReader) readDay(d *decoder) error {
 	u := DayUsage{Day: day}
 	for d.err == nil && len(d.b) > 0 {
 		x := d.meter()
-		if n := d.integer(1, maxDayCount, "count"); u.counts[x-1] == 0 {
+		if n := d.integer(1, maxCount, "count"); u.counts[x-1] == 0 {
 			u.counts[x-1] = n
 		} else {
 			d.fail("meter twice")

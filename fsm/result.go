@@ -4,8 +4,8 @@ package fsm
 type Outcome uint8
 
 const (
-	// OK: done, with nothing more to tell (Init, Establish, Release, UpdateTenant, RevokeKey and the commands about
-	// feature level and members). Member is set by the latter; Existed tells whether the id was a member's.
+	// OK: done, with nothing more to tell (Init, Establish, Release, UpdateTenant, RevokeKey, Tally and the commands about
+	// feature level, members and plans). Member or Plan is set by the last two; Existed tells whether there was one before.
 	OK Outcome = iota + 1
 	// Granted: the caller holds the lock. Token, Fence, LeaseMs, Fingerprint are set; Reentered tells a repeated answer.
 	Granted

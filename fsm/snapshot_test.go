@@ -136,13 +136,13 @@ func TestRestoreRefuses(t *testing.T) {
 		{"a section of members in form 1", func(s []rawSection) []rawSection {
 			return append(sectionsOf(t, furnished(t).m), s[6])
 		}, ErrMalformed},
-		{"an unknown section", func(s []rawSection) []rawSection { return append(s, rawSection{8, 1, nil}) }, ErrUnsupported},
+		{"an unknown section", func(s []rawSection) []rawSection { return append(s, rawSection{11, 1, nil}) }, ErrUnsupported},
 		{"the last unknown section", func(s []rawSection) []rawSection {
 			return append(s, rawSection{SectionForeign - 1, 1, nil})
 		}, ErrUnsupported},
 		{"section 0", func(s []rawSection) []rawSection { return append(s, rawSection{0, 1, nil}) }, ErrUnsupported},
 		{"a newer section", func(s []rawSection) []rawSection { s[4].version = 2; return s }, ErrUnsupported},
-		{"a newer state", func(s []rawSection) []rawSection { s[0].version = 3; return s }, ErrUnsupported},
+		{"a newer state", func(s []rawSection) []rawSection { s[0].version = 4; return s }, ErrUnsupported},
 		{"newer members", func(s []rawSection) []rawSection { s[6].version = 2; return s }, ErrUnsupported},
 		{"a section of version 0", func(s []rawSection) []rawSection { s[6].version = 0; return s }, ErrUnsupported},
 		{"a state of form 2 said to be of form 1", func(s []rawSection) []rawSection {
@@ -242,18 +242,27 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			file := assembled(t, tt.change(copyOf(good)))
-			m, err := restore(file)
-			if !errors.Is(err, tt.want) || m != nil {
-				t.Errorf("restore: %v, %v, want %v", m != nil, err, tt.want)
-			}
-			if unbounded := strings.HasPrefix(tt.name, "a record twice") || tt.name == "a lock twice"; unbounded {
-				return
-			}
-			if s, err := inspect(file); !errors.Is(err, tt.want) || s != (Summary{}) {
-				t.Errorf("inspect: %+v, %v, want %v", s, err, tt.want)
-			}
+			unbounded := strings.HasPrefix(tt.name, "a record twice") || tt.name == "a lock twice"
+			wantRefused(t, assembled(t, tt.change(copyOf(good))), tt.want, unbounded)
 		})
+	}
+}
+
+// wantRefused wants Restore and Inspect to refuse a snapshot; with restoreOnly, Inspect cannot know.
+func wantRefused(t *testing.T, file []byte, want error, restoreOnly bool) {
+	t.Helper()
+	m, err := restore(file)
+	if !errors.Is(err, want) || m != nil {
+		t.Errorf("restore: %v, %v, want %v", m != nil, err, want)
+	}
+	if restoreOnly {
+		return
+	}
+	if s, err := inspect(file); !errors.Is(err, want) || s != (Summary{}) {
+		t.Errorf("inspect: %+v, %v, want %v", s, err, want)
+	}
+	if _, s, err := rebased(file, testIdentity(), 1, 1); !errors.Is(err, want) || s != (Summary{}) {
+		t.Errorf("rebase: %+v, %v, want %v", s, err, want)
 	}
 }
 
@@ -268,7 +277,7 @@ func twice(i int) func(s []rawSection) []rawSection {
 // A damaged file gives an error, never a machine.
 func TestRestoreRefusesDamage(t *testing.T) {
 	t.Parallel()
-	file := written(t, peopled(t).m.Snapshot())
+	file := written(t, governed(t).m.Snapshot())
 	for i := range file {
 		damaged := bytes.Clone(file)
 		damaged[i] ^= 0x10
@@ -286,6 +295,9 @@ func TestSnapshotBesideApply(t *testing.T) {
 	t.Parallel()
 	j := peopled(t)
 	for round := range 8 {
+		if round == 2 {
+			j.apply(0, RaiseFeatureLevel{Level: FeatureLevel, Version: "v3"})
+		}
 		for i := range 300 {
 			j.apply(j.m.ClockMs()+int64(i%3), turmoil(round, i))
 		}
@@ -306,7 +318,23 @@ func TestSnapshotBesideApply(t *testing.T) {
 // turmoil returns commands that change every part of the state.
 func turmoil(round, i int) Command {
 	id := RecordID{TenantID(1 + i%2), "scope", fmt.Sprint("key ", i%50)}
-	switch i % 11 {
+	by := Actor{Name: fmt.Sprint("admin ", i), Role: "admin"}
+	switch i % 17 {
+	case 11:
+		return PutPlan{Plan{Name: fmt.Sprint("plan-", i%40), MonthlyClaims: int64(round)}}
+	case 12:
+		return Audited{by, DeletePlan{fmt.Sprint("plan-", i%50)}}
+	case 13:
+		return Audited{by, UpdateTenant{Tenant: id.Tenant, SetPlan: true, Plan: []string{"", StarterPlan}[i%2]}}
+	case 14:
+		return UpdateTenant{Tenant: 2, SetSuspended: true, Suspended: i%4 == 0}
+	case 15:
+		return Tally{
+			[]TenantCount{{id.Tenant, Meters()[i%4], int64(i)}, {1, MeterReplays, 1}},
+			[]KeyUse{{1, fmt.Sprint(round, " ", i-i%17+10), noon2026 + int64(i)*hourMs}},
+		}
+	case 16:
+		return Establish{GraceMs: 10, ClockMs: noon2026 + int64(round)*2*dayMs + int64(i)*dayMs/400}
 	case 0, 1, 2:
 		return Claim{ID: id, Owner: "o", Token: tok(byte(i)), LeaseMs: MinLeaseMs, TTLMs: 3_000}
 	case 3, 4:
@@ -425,9 +453,9 @@ func flatten(sections []rawSection) []byte {
 
 // unflatten is the inverse of flatten, for any input. It makes all sections of a form, in order.
 func unflatten(b []byte) []rawSection {
-	f := form2
+	f := form3
 	if len(b) > 0 {
-		f = form1 + form(b[0]+1)%2
+		f = form1 + form(b[0]+2)%3
 		b = b[1:]
 	}
 	sections := make([]rawSection, f.lastSection())
@@ -452,9 +480,10 @@ func unflatten(b []byte) []rawSection {
 func FuzzRestore(f *testing.F) {
 	f.Add(flatten(sectionsOf(f, furnished(f).m)))
 	f.Add(flatten(sectionsOf(f, peopled(f).m)))
+	f.Add(flatten(sectionsOf(f, governed(f).m)))
 	f.Add(flatten(sectionsOf(f, New(testConfig()))))
 	f.Add([]byte{})
-	doubled := sectionsOf(f, peopled(f).m)
+	doubled := sectionsOf(f, governed(f).m)
 	for i := range doubled {
 		doubled[i].records = append(doubled[i].records, doubled[i].records...)
 	}
@@ -495,7 +524,12 @@ func FuzzRestore(f *testing.F) {
 		if got.Outcome == Granted && (got.Fence >= maxExactInteger || !got.Reentered && got.LeaseEndMs <= m.ClockMs()) {
 			t.Fatalf("grant out of bounds: %+v", got)
 		}
+		j.apply(0, Tally{Counts: []TenantCount{{1, MeterClaims, maxTallyCount}, {1, MeterReplays, 1}}})
+		j.apply(0, PutPlan{Plan{Name: "fuzz"}})
 		j.advance(m.ClockMs() + ttlMs)
+		if want, got := dump(m), dump(mustRestore(t, written(t, m.Snapshot()))); got != want {
+			t.Fatalf("restored after more:\n%s\nwant:\n%s", diff(got, want), diff(want, got))
+		}
 	})
 }
 

@@ -71,7 +71,7 @@ func (m *Machine) countGrant(tenant TenantID) (Result, bool) {
 		m.count(tenant, MeterRejected, 1)
 		return Result{Outcome: UsageLimitExceeded, Limit: limit, ResetAtMs: m.usage.endMs}, false
 	}
-	m.usage.set(tenant, m.usage.month, claims+1)
+	m.usage.set(tenant, m.usage.month, min(claims+1, maxCount))
 	m.count(tenant, MeterClaims, 1)
 	return Result{}, true
 }

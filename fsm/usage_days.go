@@ -49,8 +49,8 @@ func (d Day) StartMs() int64 { return int64(d) * dayMs }
 // MaxUsageDays is for how many days back usage is kept, today included: the same month of the year before is whole.
 const MaxUsageDays = 400
 
-// maxDayCount is where a day's count stays: the largest number that every JSON reader takes exactly.
-const maxDayCount = 1<<53 - 1
+// maxCount is where the count of a day or month stays: the largest number that every JSON reader takes exactly.
+const maxCount = 1<<53 - 1
 
 // DayUsage is what was counted for a tenant on a day.
 type DayUsage struct {
@@ -75,7 +75,7 @@ func (c *dayCounter) add(day Day, x Meter, n int64) {
 		c.turn(day)
 	}
 	count := &c.today.counts[x-1]
-	*count = min(*count+n, maxDayCount)
+	*count = min(*count+n, maxCount)
 }
 
 // turn ends a day.
