@@ -1,6 +1,7 @@
 package api
 
 import (
+	"regexp"
 	"strconv"
 	"time"
 
@@ -88,14 +89,19 @@ func (d *decoder) scope(name string) (fsm.Scopes, *problem) {
 	return s, nil
 }
 
+// instantForm is RFC 3339, which time.Parse is too lenient with: it takes hours of one digit, commas, and offsets of a day.
+var instantForm = regexp.MustCompile(
+	`^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // future reads an instant that is still to come.
 func (d *decoder) future(dst *int64, name string, now time.Time) *problem {
 	raw, p := d.value(name, jsontext.KindString, "a string")
 	if raw == nil || p != nil {
 		return p
 	}
-	var t time.Time
-	if err := t.UnmarshalText(unquote(raw)); err != nil { // stricter than time.Parse
+	text := string(unquote(raw))
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || !instantForm.MatchString(text) {
 		return d.invalid(name, "is not an instant such as 2030-12-31T23:59:59Z")
 	}
 	if ms := t.UnixMilli(); ms > now.UnixMilli() && ms <= fsm.MaxStampMs {
