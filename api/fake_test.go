@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -185,6 +186,28 @@ func (n *fakeNode) ReadStale(id fsm.RecordID) (fsm.View, cluster.Receipt, cluste
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.machine.View(id), cluster.Receipt{Index: n.index, Term: 7}, n.stale
+}
+
+// ListLocks gives the position itself as the cursor.
+func (n *fakeNode) ListLocks(_ context.Context, q fsm.LockQuery, cursor string) ([]fsm.HeldLock, string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked++
+	if err := n.nextFailure(); err != nil {
+		return nil, "", err
+	}
+	if cursor != "" {
+		at, err := strconv.ParseUint(cursor, 10, 32)
+		if err != nil {
+			return nil, "", cluster.ErrCursor
+		}
+		q.After = fsm.LockCursor(at)
+	}
+	found, next, more := n.machine.ListLocks(q, n.nowMs)
+	if !more {
+		return found, "", nil
+	}
+	return found, fmt.Sprint(next), nil
 }
 
 func (n *fakeNode) CatchUp(context.Context) error {

@@ -21,6 +21,7 @@ type node interface {
 	Claim(ctx context.Context, calls ...cluster.Call) ([]fsm.Result, cluster.Receipt, error)
 	Read(ctx context.Context, id fsm.RecordID) (fsm.View, cluster.Receipt, error)
 	ReadStale(id fsm.RecordID) (fsm.View, cluster.Receipt, cluster.Staleness)
+	ListLocks(ctx context.Context, query fsm.LockQuery, cursor string) (found []fsm.HeldLock, next string, err error)
 	CatchUp(ctx context.Context) error
 
 	Directory() *fsm.Directory

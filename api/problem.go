@@ -111,6 +111,8 @@ func problemOfError(err error) *problem {
 	switch {
 	case errors.As(err, &refusal):
 		return problemOfRefusal(refusal)
+	case errors.Is(err, cluster.ErrCursor):
+		return invalidField.problem("cursor is not, or no longer, good: begin without one")
 	case errors.Is(err, cluster.ErrOutcomeUnknown):
 		return unknownOutcome()
 	case errors.Is(err, cluster.ErrBusy):

@@ -59,6 +59,7 @@ func (s *Server) routes() []route {
 		{method: "POST", path: record + "/renew", role: roleTenant, scope: write, limit: small, handle: keyed(renewLock)},
 		{method: "POST", path: record + "/release", role: roleTenant, scope: write, limit: small, handle: keyed(releaseLock)},
 		{method: "POST", path: "/v1/records", role: roleTenant, scope: write, limit: batch, claims: true, handle: postRecords},
+		{method: "GET", path: "/v1/records", role: roleTenant, scope: read, handle: listRecords},
 		{method: "GET", path: "/v1/usage", role: roleTenant, scope: usage, handle: showUsage},
 
 		{method: "POST", path: tenants, role: roleAdmin, limit: small, handle: createTenant},

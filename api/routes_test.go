@@ -41,7 +41,7 @@ func TestEveryRoute(t *testing.T) {
 			t.Errorf("%s has role %s", name, rt.role)
 		}
 	}
-	if len(seen) != 34 {
+	if len(seen) != 35 {
 		t.Errorf("%d routes", len(seen))
 	}
 }

@@ -23,6 +23,7 @@ var tenantCalls = []struct {
 	{"GET", "/v1/record?scope=s&key=k&consistency=stale", "", fsm.ScopeRecordsRead},
 	{"POST", "/v1/record", `{"scope":"s","key":"k"}`, fsm.ScopeRecordsWrite},
 	{"POST", "/v1/records", `{"records":[{"scope":"s","key":"k"}]}`, fsm.ScopeRecordsWrite},
+	{"GET", "/v1/records", "", fsm.ScopeRecordsRead},
 	{"PUT", "/v1/record", `{"scope":"s","key":"k"}`, fsm.ScopeRecordsWrite},
 	{"DELETE", "/v1/record?scope=s&key=k", "", fsm.ScopeRecordsWrite},
 	{"POST", "/v1/record/renew", `{"scope":"s","key":"k","token":"` + testTokenText + `"}`, fsm.ScopeRecordsWrite},

@@ -360,7 +360,7 @@ func methodRows() []request {
 	var all []request
 	for _, call := range []string{
 		"PATCH /v1/record", "HEAD /v1/record", "OPTIONS /v1/record", "TRACE /v1/record", "FOO /v1/record", "post /v1/record",
-		"GET /v1/record/renew", "PUT /v1/record/release", "GET /v1/records", "DELETE /v1/records", "PUT /v1/admin/tenants",
+		"GET /v1/record/renew", "PUT /v1/record/release", "DELETE /v1/records", "PUT /v1/admin/tenants",
 		"DELETE /v1/admin/tenants/fixture", "POST /v1/admin/status", "POST /livez", "DELETE /readyz", "POST /metrics",
 		"PUT /healthz",
 	} {
