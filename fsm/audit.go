@@ -45,28 +45,30 @@ const (
 // auditLog is the entries in their order, encoded: what is there never changes, so that a snapshot may share it.
 type auditLog struct {
 	entries [][]byte
-	last    [sha256.Size]byte
+	total   uint64            // as many, unless they are read to be verified only
+	last    [sha256.Size]byte // hash of the last
 }
 
 // append chains an entry, and gives it its number.
 func (l *auditLog) append(e AuditEntry) {
-	e.Seq = uint64(len(l.entries)) + 1
+	l.total++
+	e.Seq = l.total
 	b := appendAuditEntry(nil, &e)
 	l.last = chainHash(l.last, b)
 	l.entries = append(l.entries, append(b, l.last[:]...))
 }
 
-// load takes an entry as append has encoded it.
-func (l *auditLog) load(b []byte) error {
+// follow takes an entry as append has encoded it for the next one, without keeping it.
+func (l *auditLog) follow(b []byte) error {
 	e, err := decodeAuditEntry(b)
 	if err != nil {
 		return err
 	}
 	hash := chainHash(l.last, b[:len(b)-sha256.Size])
-	if e.Seq != uint64(len(l.entries))+1 || e.Hash != hash {
+	if e.Seq != l.total+1 || e.Hash != hash {
 		return fmt.Errorf("%w: entry %d of the audit log does not follow from the one before", ErrMalformed, e.Seq)
 	}
-	l.entries, l.last = append(l.entries, append([]byte(nil), b...)), hash
+	l.total, l.last = e.Seq, hash
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"reflect"
@@ -16,65 +17,88 @@ import (
 
 // anyCommand draws commands of every type, within their limits.
 func anyCommand() *rapid.Generator[Command] {
-	return rapid.Custom(func(t *rapid.T) Command {
-		text := func(lo, hi int, what string) string {
-			n := rapid.SampledFrom([]int{lo, min(lo+1, hi), min(lo+9, hi), hi}).Draw(t, what+" length")
-			return strings.Repeat(rapid.SampledFrom([]string{"a", "\xff", "\x00", "é"}).Draw(t, what), n)[:n]
+	return rapid.Custom(func(t *rapid.T) Command { return drawCommand(t, 18) })
+}
+
+// drawCommand draws a command of one of that many types.
+func drawCommand(t *rapid.T, types int64) Command {
+	text := func(lo, hi int, what string) string {
+		n := rapid.SampledFrom([]int{lo, min(lo+1, hi), min(lo+9, hi), hi}).Draw(t, what+" length")
+		return strings.Repeat(rapid.SampledFrom([]string{"a", "\xff", "\x00", "é"}).Draw(t, what), n)[:n]
+	}
+	number := func(lo, hi int64, what string) int64 { return rapid.Int64Range(lo, hi).Draw(t, what) }
+	fixed := func(what string) (b [32]byte) {
+		copy(b[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, what))
+		return b
+	}
+	tenant := TenantID(number(1, MaxTenants, "tenant"))
+	id := RecordID{tenant, text(1, MaxScopeBytes, "scope"), text(1, MaxKeyBytes, "key")}
+	random := fixed("token")
+	tk := Token(random[:16])
+	lease := rapid.SampledFrom([]int64{NeverMs, MinLeaseMs, MaxLeaseMs}).Draw(t, "lease")
+	flag := rapid.Bool().Draw(t, "flag")
+	name := text(1, MaxNameBytes, "name")
+	switch number(1, types, "type") {
+	case 1:
+		return Claim{
+			id, text(1, MaxOwnerBytes+OwnerPrefixBytes, "owner"), tk, lease, number(1, MaxTTLMs, "ttl"),
+			text(0, MaxFingerprintBytes, "fingerprint"),
 		}
-		number := func(lo, hi int64, what string) int64 { return rapid.Int64Range(lo, hi).Draw(t, what) }
-		fixed := func(what string) (b [32]byte) {
-			copy(b[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, what))
-			return b
+	case 2:
+		return Complete{
+			id, tk, uint16(number(MinStatus, MaxStatus, "status")), []byte(text(2, MaxHeadersBytes, "headers")),
+			[]byte(text(1, 3_000, "body")), number(1, MaxTTLMs, "ttl"), flag,
 		}
-		tenant := TenantID(number(1, MaxTenants, "tenant"))
-		id := RecordID{tenant, text(1, MaxScopeBytes, "scope"), text(1, MaxKeyBytes, "key")}
-		random := fixed("token")
-		tk := Token(random[:16])
-		lease := rapid.SampledFrom([]int64{NeverMs, MinLeaseMs, MaxLeaseMs}).Draw(t, "lease")
-		flag := rapid.Bool().Draw(t, "flag")
-		name := text(1, MaxNameBytes, "name")
-		switch number(1, 14, "type") {
-		case 1:
-			return Claim{
-				id, text(1, MaxOwnerBytes+OwnerPrefixBytes, "owner"), tk, lease, number(1, MaxTTLMs, "ttl"),
-				text(0, MaxFingerprintBytes, "fingerprint"),
-			}
-		case 2:
-			return Complete{
-				id, tk, uint16(number(MinStatus, MaxStatus, "status")), []byte(text(2, MaxHeadersBytes, "headers")),
-				[]byte(text(1, 3_000, "body")), number(1, MaxTTLMs, "ttl"), flag,
-			}
-		case 3:
-			return Renew{id, tk, lease, flag}
-		case 4:
-			return Release{id, tk}
-		case 5:
-			return Delete{id}
-		case 6:
-			return Init{name, random}
-		case 7:
-			return Establish{number(0, MaxLeaseMs, "grace"), number(0, MaxStampMs, "clock")}
-		case 8:
-			slug := text(1, MaxSlugBytes, "slug")
-			return CreateTenant{name, slug, text(0, MaxNameBytes, "title"), number(0, math.MaxInt64, "n"),
-				text(0, MaxSlugBytes, "plan")}
-		case 9:
-			return UpdateTenant{tenant, flag, text(0, MaxNameBytes, "title"), !flag, number(0, math.MaxInt64, "n"),
-				rapid.Bool().Draw(t, "set plan"), text(0, MaxSlugBytes, "plan"), rapid.Bool().Draw(t, "set suspended"),
-				rapid.Bool().Draw(t, "suspended")}
-		case 10:
-			return CreateKey{tenant, name, text(0, MaxNameBytes, "title"), random, text(0, MaxNameBytes, "hint"),
-				Scopes(number(0, int64(AllScopes), "scopes")), number(0, MaxStampMs, "expires")}
-		case 11:
-			return RevokeKey{tenant, name}
-		case 12:
-			return RaiseFeatureLevel{uint32(number(1, MaxFeatureLevel, "level")), name}
-		case 13:
-			return AdmitMember{text(1, MaxNodeIDBytes, "node"), text(0, MaxDiskIDBytes, "disk"), flag}
-		default:
-			return RetireMember{text(1, MaxNodeIDBytes, "node")}
+	case 3:
+		return Renew{id, tk, lease, flag}
+	case 4:
+		return Release{id, tk}
+	case 5:
+		return Delete{id}
+	case 6:
+		return Init{name, random}
+	case 7:
+		return Establish{number(0, MaxLeaseMs, "grace"), number(0, MaxStampMs, "clock")}
+	case 8:
+		slug := text(1, MaxSlugBytes, "slug")
+		return CreateTenant{name, slug, text(0, MaxNameBytes, "title"), number(0, math.MaxInt64, "n"),
+			text(0, MaxSlugBytes, "plan")}
+	case 9:
+		return UpdateTenant{tenant, flag, text(0, MaxNameBytes, "title"), !flag, number(0, math.MaxInt64, "n"),
+			rapid.Bool().Draw(t, "set plan"), text(0, MaxSlugBytes, "plan"), rapid.Bool().Draw(t, "set suspended"),
+			rapid.Bool().Draw(t, "suspended")}
+	case 10:
+		return CreateKey{tenant, name, text(0, MaxNameBytes, "title"), random, text(0, MaxNameBytes, "hint"),
+			Scopes(number(0, int64(AllScopes), "scopes")), number(0, MaxStampMs, "expires")}
+	case 11:
+		return RevokeKey{tenant, name}
+	case 12:
+		return RaiseFeatureLevel{uint32(number(1, MaxFeatureLevel, "level")), name}
+	case 13:
+		return AdmitMember{text(1, MaxNodeIDBytes, "node"), text(0, MaxDiskIDBytes, "disk"), flag}
+	case 14:
+		return RetireMember{text(1, MaxNodeIDBytes, "node")}
+	case 15:
+		return PutPlan{Plan{text(1, MaxSlugBytes, "plan"), number(0, MaxMonthlyClaims, "claims"),
+			number(0, MaxRequestsPerSecond, "requests"), number(0, MaxTTLMs, "ttl"), number(0, MaxBodyBytes, "body")}}
+	case 16:
+		return DeletePlan{text(1, MaxSlugBytes, "plan")}
+	case 17:
+		var c Tally
+		for range number(0, 4, "counts") {
+			meter := rapid.SampledFrom(Meters()).Draw(t, "meter")
+			c.Counts = append(c.Counts, TenantCount{tenant, meter, number(1, maxTallyCount, "count")})
 		}
-	})
+		for range number(0, 4, "uses") {
+			c.Uses = append(c.Uses, KeyUse{tenant, name, number(0, MaxStampMs, "used")})
+		}
+		return c
+	default:
+		by := Actor{name, text(1, MaxNameBytes, "role"), text(0, MaxNameBytes, "request"), text(0, MaxNameBytes, "address")}
+		inner := rapid.Custom(func(t *rapid.T) Command { return drawCommand(t, 17) })
+		auditableOnly := func(cmd Command) bool { return auditable(cmd.commandType()) }
+		return Audited{by, inner.Filter(auditableOnly).Draw(t, "audited")}
+	}
 }
 
 func TestCommandRoundTrip(t *testing.T) {
@@ -140,6 +164,12 @@ func TestCommandBounds(t *testing.T) {
 	version := func(n int) Command { return RaiseFeatureLevel{2, s(n)} }
 	node := func(n int) Command { return AdmitMember{NodeID: s(n)} }
 	disk := func(n int) Command { return AdmitMember{NodeID: "n", DiskID: s(n)} }
+	plan := func(n int) Command { return PutPlan{Plan{Name: s(n)}} }
+	counted := func(n TenantCount) Command { return Tally{Counts: []TenantCount{n}} }
+	counts := func(n int) Command { return Tally{Counts: slices.Repeat([]TenantCount{{1, MeterClaims, 1}}, n)} }
+	used := func(u KeyUse) Command { return Tally{Uses: []KeyUse{u}} }
+	uses := func(n int) Command { return Tally{Uses: slices.Repeat([]KeyUse{{1, s(MaxNameBytes), MaxStampMs}}, n)} }
+	by := func(a Actor) Command { return Audited{a, DeletePlan{"p"}} }
 	tests := []struct {
 		name       string
 		at, beyond Command
@@ -193,6 +223,48 @@ func TestCommandBounds(t *testing.T) {
 		{"disk id", disk(MaxDiskIDBytes), disk(MaxDiskIDBytes + 1)},
 		{"least node id to retire", RetireMember{"n"}, RetireMember{}},
 		{"node id to retire", RetireMember{s(MaxNodeIDBytes)}, RetireMember{s(MaxNodeIDBytes + 1)}},
+		{"least plan", plan(1), plan(0)},
+		{"plan", plan(MaxSlugBytes), plan(MaxSlugBytes + 1)},
+		{"least plan's claims", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", -1, 0, 0, 0}}},
+		{"plan's claims", PutPlan{Plan{"p", MaxMonthlyClaims, 0, 0, 0}}, PutPlan{Plan{"p", MaxMonthlyClaims + 1, 0, 0, 0}}},
+		{"least plan's rate", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", 0, -1, 0, 0}}},
+		{"plan's rate", PutPlan{Plan{"p", 0, MaxRequestsPerSecond, 0, 0}}, PutPlan{Plan{"p", 0, MaxRequestsPerSecond + 1, 0, 0}}},
+		{"least plan's TTL", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", 0, 0, -1, 0}}},
+		{"plan's TTL", PutPlan{Plan{"p", 0, 0, MaxTTLMs, 0}}, PutPlan{Plan{"p", 0, 0, MaxTTLMs + 1, 0}}},
+		{"least plan's body", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", 0, 0, 0, -1}}},
+		{"plan's body", PutPlan{Plan{"p", 0, 0, 0, MaxBodyBytes}}, PutPlan{Plan{"p", 0, 0, 0, MaxBodyBytes + 1}}},
+		{"least plan to delete", DeletePlan{"p"}, DeletePlan{}},
+		{"plan to delete", DeletePlan{s(MaxSlugBytes)}, DeletePlan{s(MaxSlugBytes + 1)}},
+		{"plan of a new tenant", CreateTenant{PublicID: "p", Slug: "s", Plan: s(MaxSlugBytes)},
+			CreateTenant{PublicID: "p", Slug: "s", Plan: s(MaxSlugBytes + 1)}},
+		{"plan of a tenant", UpdateTenant{Tenant: 1, Plan: s(MaxSlugBytes)}, UpdateTenant{Tenant: 1, Plan: s(MaxSlugBytes + 1)}},
+		{"scopes", CreateKey{Tenant: 1, PublicID: "k", Scopes: AllScopes},
+			CreateKey{Tenant: 1, PublicID: "k", Scopes: AllScopes + 1}},
+		{"least end of a key", CreateKey{Tenant: 1, PublicID: "k"}, CreateKey{Tenant: 1, PublicID: "k", ExpiresAtMs: -1}},
+		{"end of a key", CreateKey{Tenant: 1, PublicID: "k", ExpiresAtMs: MaxStampMs},
+			CreateKey{Tenant: 1, PublicID: "k", ExpiresAtMs: MaxStampMs + 1}},
+		{"least tenant counted", counted(TenantCount{1, MeterClaims, 1}), counted(TenantCount{0, MeterClaims, 1})},
+		{"tenant counted", counted(TenantCount{MaxTenants, MeterClaims, 1}), counted(TenantCount{MaxTenants + 1, MeterClaims, 1})},
+		{"least meter", counted(TenantCount{1, MeterClaims, 1}), counted(TenantCount{1, 0, 1})},
+		{"meter", counted(TenantCount{1, meterEnd - 1, 1}), counted(TenantCount{1, meterEnd, 1})},
+		{"least count", counted(TenantCount{1, MeterClaims, 1}), counted(TenantCount{1, MeterClaims, 0})},
+		{"count", counted(TenantCount{1, MeterClaims, maxTallyCount}), counted(TenantCount{1, MeterClaims, maxTallyCount + 1})},
+		{"counts", counts(MaxTallyCounts), counts(MaxTallyCounts + 1)},
+		{"least tenant of a key used", used(KeyUse{1, "k", 0}), used(KeyUse{0, "k", 0})},
+		{"least key used", used(KeyUse{1, "k", 0}), used(KeyUse{1, "", 0})},
+		{"key used", used(KeyUse{1, s(MaxNameBytes), 0}), used(KeyUse{1, s(MaxNameBytes + 1), 0})},
+		{"least instant of use", used(KeyUse{1, "k", 0}), used(KeyUse{1, "k", -1})},
+		{"instant of use", used(KeyUse{1, "k", MaxStampMs}), used(KeyUse{1, "k", MaxStampMs + 1})},
+		{"uses", uses(MaxTallyUses), uses(MaxTallyUses + 1)},
+		{"least actor", by(Actor{Name: "a", Role: "r"}), by(Actor{Role: "r"})},
+		{"actor", by(Actor{Name: s(MaxNameBytes), Role: "r"}), by(Actor{Name: s(MaxNameBytes + 1), Role: "r"})},
+		{"least role", by(Actor{Name: "a", Role: "r"}), by(Actor{Name: "a"})},
+		{"role", by(Actor{Name: "a", Role: s(MaxNameBytes)}), by(Actor{Name: "a", Role: s(MaxNameBytes + 1)})},
+		{"request id", by(Actor{"a", "r", s(MaxNameBytes), ""}), by(Actor{"a", "r", s(MaxNameBytes + 1), ""})},
+		{"address", by(Actor{"a", "r", "", s(MaxNameBytes)}), by(Actor{"a", "r", "", s(MaxNameBytes + 1)})},
+		{"audited command", Audited{goldenBy, RetireMember{s(MaxNodeIDBytes)}},
+			Audited{goldenBy, RetireMember{s(MaxNodeIDBytes + 1)}}},
+		{"an audited command at all", by(goldenBy), Audited{By: goldenBy}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -254,6 +326,32 @@ func reseal(b []byte) []byte {
 	return b
 }
 
+// framesOfNewerRelease are commands whose type or version this build does not know, and an Audited of such.
+func framesOfNewerRelease(tb testing.TB) map[string][]byte {
+	tb.Helper()
+	frames := make(map[string][]byte)
+	payload := func(cmd Command) []byte { return cmd.appendPayload(nil) }
+	for _, g := range allGoldenCommands() {
+		kind, newest := g.cmd.commandType(), byte(1)
+		switch kind {
+		case TypeCreateTenant, TypeUpdateTenant, TypeCreateKey:
+			newest = 2
+		}
+		for _, version := range []byte{0, newest + 1, 255} {
+			frames[fmt.Sprintf("%s of version %d", g.name, version)] = sealed(byte(kind), version, payload(g.cmd))
+			if auditable(kind) {
+				audited := append(appendActor(nil, goldenBy), byte(kind), version)
+				frames[fmt.Sprintf("audited %s of version %d", g.name, version)] =
+					sealed(byte(TypeAudited), 1, append(audited, payload(g.cmd)...))
+			}
+		}
+		if !auditable(kind) {
+			frames["audited "+g.name] = sealed(byte(TypeAudited), 1, payload(Audited{goldenBy, g.cmd}))
+		}
+	}
+	return frames
+}
+
 func TestUnsupported(t *testing.T) {
 	t.Parallel()
 	known := make(map[byte]bool)
@@ -269,15 +367,14 @@ func TestUnsupported(t *testing.T) {
 			}
 		}
 	}
-	for _, version := range []byte{0, 2, 255} {
-		frame := sealed(byte(TypeDelete), version, appendRecordID(nil, recordID("k")))
-		if _, err := Decode(frame); !errors.Is(err, ErrUnsupported) {
-			t.Errorf("command version %d: %v, want ErrUnsupported", version, err)
+	for name, frame := range framesOfNewerRelease(t) {
+		if cmd, err := Decode(frame); !errors.Is(err, ErrUnsupported) || cmd != nil {
+			t.Errorf("%s: %+v, %v, want ErrUnsupported", name, cmd, err)
 		}
 		m := New(testConfig())
 		_, results, err := m.Apply(1, 1, EncodeEntry(noon2026, BatchID{}, Encode(Init{ClusterID: "c"}), frame))
 		if !errors.Is(err, ErrUnsupported) || results != nil || dump(m) != dump(New(testConfig())) {
-			t.Errorf("entry with command version %d: %v, want it refused whole", version, err)
+			t.Errorf("entry with %s: %v, want it refused whole", name, err)
 		}
 	}
 	for _, head := range [][2]byte{{0, 0}, {2, 0}, {255, 0}, {entryVersion, 1}} {
@@ -296,7 +393,15 @@ func TestNonsenseIsMalformed(t *testing.T) {
 	deletion := func(payload ...[]byte) []byte {
 		return sealed(byte(TypeDelete), commandVersion1, bytes.Join(payload, nil))
 	}
+	nobody := appendActor(nil, goldenBy)
 	tests := map[string][]byte{
+		"audited nothing":           sealed(byte(TypeAudited), 1, nobody),
+		"audited half a head":       sealed(byte(TypeAudited), 1, append(bytes.Clone(nobody), byte(TypeDeletePlan))),
+		"audited without payload":   sealed(byte(TypeAudited), 1, append(bytes.Clone(nobody), byte(TypeDeletePlan), 1)),
+		"bytes behind an audited":   sealed(byte(TypeAudited), 1, append(Audited{goldenBy, DeletePlan{"p"}}.appendPayload(nil), 0)),
+		"counts of 2^63":            sealed(byte(TypeTally), 1, binary.AppendUvarint(nil, 1<<63)),
+		"version 2 as version 1":    sealed(byte(TypeCreateTenant), 1, goldenCommandsV2[0].cmd.appendPayload(nil)),
+		"version 1 as version 2":    sealed(byte(TypeCreateTenant), 2, CreateTenant{PublicID: "p", Slug: "s"}.appendPayload(nil)),
 		"nothing":                   nil,
 		"header only":               {byte(TypeDelete), commandVersion1, 0, 0, 0, 0},
 		"no payload":                deletion(),
@@ -313,6 +418,43 @@ func TestNonsenseIsMalformed(t *testing.T) {
 	for name, b := range tests {
 		if cmd, err := Decode(b); !errors.Is(err, ErrMalformed) || cmd != nil {
 			t.Errorf("%s: %+v, %v, want ErrMalformed", name, cmd, err)
+		}
+	}
+}
+
+// A command is written in the oldest version that holds it, so that older nodes are told what they understand; a newer
+// version that says no more means the same.
+func TestOldestVersionIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, g := range goldenCommands {
+		if v := Encode(g.cmd)[1]; v != 1 {
+			t.Errorf("%s is written in version %d", g.name, v)
+		}
+	}
+	for _, cmd := range []Command{
+		CreateTenant{PublicID: "p", Slug: "s", Plan: "p"}, UpdateTenant{Tenant: 1, SetPlan: true},
+		UpdateTenant{Tenant: 1, Plan: "p"}, UpdateTenant{Tenant: 1, SetSuspended: true}, UpdateTenant{Tenant: 1, Suspended: true},
+		CreateKey{Tenant: 1, PublicID: "k", Scopes: 1}, CreateKey{Tenant: 1, PublicID: "k", ExpiresAtMs: 1},
+	} {
+		if v := Encode(cmd)[1]; v != 2 {
+			t.Errorf("%T%+v is written in version %d", cmd, cmd, v)
+		}
+	}
+	for _, tt := range []struct {
+		cmd  Command
+		more []byte // what version 2 adds
+	}{
+		{CreateTenant{PublicID: "p", Slug: "s"}, make([]byte, 1)},
+		{UpdateTenant{Tenant: 1, SetName: true, Name: "n"}, make([]byte, 4)},
+		{CreateKey{Tenant: 1, PublicID: "k"}, make([]byte, 2)},
+	} {
+		frame := sealed(byte(tt.cmd.commandType()), 2, tt.cmd.appendPayload(nil))
+		if _, err := Decode(frame); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%T without what version 2 has: %v", tt.cmd, err)
+		}
+		frame = sealed(byte(tt.cmd.commandType()), 2, append(tt.cmd.appendPayload(nil), tt.more...))
+		if got, err := Decode(frame); err != nil || got != tt.cmd {
+			t.Errorf("%T in version 2: %+v, %v, want %+v", tt.cmd, got, err, tt.cmd)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func decodeTally(d *decoder) (c Tally) {
 	return c
 }
 
-// maxTallyCount keeps any number of tallies from overflowing a day.
+// maxTallyCount is what a count may be at most.
 const maxTallyCount = 1 << 32
 
 // length reads a number of things of at most most.
@@ -83,6 +83,9 @@ func (d *decoder) meter() Meter {
 
 func (c Audited) appendPayload(b []byte) []byte {
 	b = appendActor(b, c.By)
+	if c.Command == nil {
+		return b // which nobody reads as an Audited
+	}
 	b = append(b, byte(c.Command.commandType()), versionOf(c.Command))
 	return c.Command.appendPayload(b)
 }

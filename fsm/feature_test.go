@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -42,7 +43,9 @@ func wantNewerLevel(t *testing.T, what string, err error) {
 	if !errors.Is(err, ErrUnsupported) {
 		t.Fatalf("%s: %v, want ErrUnsupported", what, err)
 	}
-	for _, words := range []string{"feature level 3", "version v7.8.9", "up to 2"} {
+	for _, words := range []string{
+		fmt.Sprint("feature level ", FeatureLevel+1), "version v7.8.9", fmt.Sprint("up to ", FeatureLevel),
+	} {
 		if !strings.Contains(err.Error(), words) {
 			t.Errorf("%s: %q does not tell %q", what, err, words)
 		}

@@ -18,6 +18,14 @@ func FuzzDecode(f *testing.F) {
 		frame := Encode(g.cmd)
 		f.Add(frame[0], frame[1], frame[commandHeaderBytes:len(frame)-commandCRCBytes])
 	}
+	for _, frame := range framesOfNewerRelease(f) {
+		f.Add(frame[0], frame[1], frame[commandHeaderBytes:len(frame)-commandCRCBytes])
+	}
+	nobody := appendActor(nil, goldenBy)
+	f.Add(byte(TypeAudited), byte(1), nobody)
+	f.Add(byte(TypeAudited), byte(1), append(nobody, byte(TypeAudited), 1))
+	f.Add(byte(TypeTally), byte(1), []byte{1, 1, byte(meterEnd), 2, 0})
+	f.Add(byte(TypeTally), byte(1), binary.AppendUvarint(nil, MaxTallyCounts+1))
 	f.Fuzz(func(t *testing.T, kind, version byte, payload []byte) {
 		frame := sealed(kind, version, payload)
 		cmd, err := Decode(frame)
@@ -50,6 +58,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	}
 	f.Add(encodeEntry(noon2026))
 	f.Add(encodeEntry(noon2026, cmds...))
+	f.Add(encodeEntry(noon2026, append([]Command{RaiseFeatureLevel{FeatureLevel, "v3"}}, cmds...)...))
 	f.Add(encodeEntry(noon2026, RaiseFeatureLevel{FeatureLevel + 1, "v9"}))
 	f.Add(encodeEntry(math.MaxInt64, claimBy("a", tok(1)), claimBy("b", tok(1))))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -99,7 +108,7 @@ func checkEntry(t *testing.T, b []byte) {
 		return
 	}
 	for i, r := range results {
-		if r.Outcome < OK || r.Outcome > LimitReached {
+		if r.Outcome < OK || r.Outcome > TenantSuspended {
 			t.Fatalf("command %d, %+v: no outcome", i, e.Commands[i])
 		}
 		if r.Outcome == Granted && (r.LeaseEndMs < j.m.ClockMs() && r.LeaseEndMs != NeverMs || r.Fence >= maxExactInteger) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -59,8 +60,54 @@ var goldenMemberCommands = []goldenCommand{
 	{"retire_member_unknown", RetireMember{NodeID: "stranger"}},
 }
 
-// allGoldenCommands are the golden commands of every feature level.
-func allGoldenCommands() []goldenCommand { return slices.Concat(goldenCommands, goldenMemberCommands) }
+// goldenBy is who asks in the golden commands.
+var goldenBy = Actor{Name: "ada", Role: "admin", RequestID: "req-1", Address: "192.0.2.1:7000"}
+
+// goldenControlCommands are likewise those that feature level 3 added, in the order in which they have an effect.
+var goldenControlCommands = []goldenCommand{
+	{"raise_feature_level_control", RaiseFeatureLevel{Level: 3, Version: "v0.3.0"}},
+	{"put_plan", PutPlan{Plan{
+		Name: "team", MonthlyClaims: MaxMonthlyClaims, RequestsPerSecond: 50, MaxTTLMs: 86_400_000, MaxBodyBytes: 65_536,
+	}}},
+	{"put_plan_without_limits", PutPlan{Plan{Name: "free"}}},
+	{"put_plan_unlimited", PutPlan{Plan{Name: UnlimitedPlan}}},
+	{"delete_plan", DeletePlan{Name: "free"}},
+	{"delete_plan_starter", DeletePlan{Name: StarterPlan}},
+	{"tally", Tally{
+		Counts: []TenantCount{{1, MeterReplays, 300}, {1, MeterConflicts, 1}, {2, MeterRejected, maxTallyCount}},
+		Uses:   []KeyUse{{1, "key_1", 1_795_435_200_123}, {9, "key_9", 0}},
+	}},
+	{"tally_nothing", Tally{}},
+	{"audited_put_plan", Audited{goldenBy, PutPlan{Plan{Name: "team", MonthlyClaims: 9}}}},
+	{"audited_delete_plan", Audited{goldenBy, DeletePlan{Name: "gone"}}},
+	{"audited_create_tenant", Audited{goldenBy, CreateTenant{PublicID: "ten_2", Slug: "umbrella", MonthlyClaims: 5}}},
+	{"audited_update_tenant", Audited{goldenBy, UpdateTenant{Tenant: 1, SetSuspended: true, Suspended: true}}},
+	{"audited_create_key", Audited{goldenBy, CreateKey{
+		Tenant: 1, PublicID: "key_3", Hash: goldenHash(0x70), Hint: "3456", Scopes: ScopeUsageRead,
+	}}},
+	{"audited_revoke_key", Audited{goldenBy, RevokeKey{Tenant: 1, PublicID: "key_3"}}},
+	{"audited_retire_member", Audited{Actor{Name: "a", Role: "r"}, RetireMember{NodeID: "node-1"}}},
+}
+
+// goldenCommandsV2 are those that version 2 of older commands can say and version 1 could not.
+var goldenCommandsV2 = []goldenCommand{
+	{"create_tenant", CreateTenant{
+		PublicID: "ten_1", Slug: "acme", Name: "Acme é", MonthlyClaims: 1_000_000, Plan: StarterPlan,
+	}},
+	{"update_tenant", UpdateTenant{
+		Tenant: 1, SetName: true, Name: "New", SetPlan: true, Plan: StarterPlan, SetSuspended: true, Suspended: true,
+	}},
+	{"update_tenant_again", UpdateTenant{Tenant: 1, SetPlan: true, SetSuspended: true}},
+	{"create_key", CreateKey{
+		Tenant: 1, PublicID: "key_1", Name: "ci", Hash: goldenHash(0x40), Hint: "wxyz",
+		Scopes: ScopeRecordsRead | ScopeUsageRead, ExpiresAtMs: 1_800_000_000_000,
+	}},
+}
+
+// allGoldenCommands are the golden commands of every feature level and version.
+func allGoldenCommands() []goldenCommand {
+	return slices.Concat(goldenCommands, goldenMemberCommands, goldenControlCommands, goldenCommandsV2)
+}
 
 func goldenHash(first byte) (h [32]byte) {
 	for i := range h {
@@ -74,8 +121,9 @@ func TestGoldenCommands(t *testing.T) {
 	listed := make(map[CommandType]bool)
 	for _, g := range allGoldenCommands() {
 		listed[g.cmd.commandType()] = true
-		t.Run(g.name, func(t *testing.T) {
-			b := golden(t, "command_v1_"+g.name, Encode(g.cmd))
+		name := fmt.Sprintf("command_v%d_%s", versionOf(g.cmd), g.name)
+		t.Run(name, func(t *testing.T) {
+			b := golden(t, name, Encode(g.cmd))
 			cmd, err := Decode(b)
 			if err != nil || !reflect.DeepEqual(cmd, g.cmd) {
 				t.Fatalf("decoded %+v, %v, want %+v", cmd, err, g.cmd)
@@ -84,6 +132,11 @@ func TestGoldenCommands(t *testing.T) {
 				t.Errorf("encodes to %x, want %x", Encode(cmd), b)
 			}
 		})
+	}
+	for _, g := range goldenCommandsV2 {
+		if versionOf(g.cmd) != commandVersion2 {
+			t.Errorf("%s is of version %d", g.name, versionOf(g.cmd))
+		}
 	}
 	for kind := range CommandType(255) {
 		if decodePayload(kind, &decoder{}) != nil && !listed[kind] {
@@ -128,6 +181,7 @@ func TestGoldenDigest(t *testing.T) {
 	t.Parallel()
 	for name, commands := range map[string][]goldenCommand{
 		"digest_v1": goldenCommands, "digest_v1_members": goldenMemberCommands,
+		"digest_v1_control": slices.Concat(goldenControlCommands[:1], goldenCommandsV2, goldenControlCommands[1:]),
 	} {
 		j := &journal{tb: t, m: New(testConfig())}
 		for i, g := range commands {
@@ -143,7 +197,9 @@ func TestGoldenDigest(t *testing.T) {
 // Snapshots of every form are read for ever, and a state that needs no newer form is still written in the old one.
 func TestGoldenSnapshots(t *testing.T) {
 	t.Parallel()
-	for name, m := range map[string]*Machine{"snapshot_v1": furnished(t).m, "snapshot_v2": peopled(t).m} {
+	for name, m := range map[string]*Machine{
+		"snapshot_v1": furnished(t).m, "snapshot_v2": peopled(t).m, "snapshot_v3": governed(t).m,
+	} {
 		file := written(t, m.Snapshot())
 		want := golden(t, name, file)
 		if !bytes.Equal(file, want) {

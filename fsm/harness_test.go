@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -111,7 +112,7 @@ func sameResult(a, b *Result) bool {
 		a.LeaseRemainingMs == b.LeaseRemainingMs && a.RetryAfterMs == b.RetryAfterMs &&
 		a.Fingerprint == b.Fingerprint && sameRecord(&a.Record, &b.Record) && a.ExpiresAtMs == b.ExpiresAtMs &&
 		a.Limit == b.Limit && a.ResetAtMs == b.ResetAtMs && sameValueAt(a.Tenant, b.Tenant) && sameValueAt(a.Key, b.Key) &&
-		sameValueAt(a.Member, b.Member)
+		sameValueAt(a.Member, b.Member) && sameValueAt(a.Plan, b.Plan)
 }
 
 func sameView(a, b *View) bool {
@@ -179,6 +180,15 @@ func dump(m *Machine) string {
 		d.KeyHashSecret, d.FeatureLevel, d.FeatureVersion)
 }
 
+// dumpAudit writes out the audit log.
+func dumpAudit(m *Machine) (lines []string) {
+	entries, _ := m.AuditLog(0, math.MaxInt)
+	for _, e := range entries {
+		lines = append(lines, fmt.Sprintf("audit %+v", e))
+	}
+	return lines
+}
+
 // dumpMembers writes out members in their order.
 func dumpMembers(members []*Member) string {
 	var b strings.Builder
@@ -188,7 +198,7 @@ func dumpMembers(members []*Member) string {
 	return b.String()
 }
 
-// dumpRecords writes out what can be observed of records, tenants, keys and usage, sorted. What has expired is left
+// dumpRecords writes out what can be observed of records, sorted, tenants, keys, usage, plans and the audit log. What has expired is left
 // out: whether it was removed already is no part of the state.
 func dumpRecords(m *Machine) string {
 	var lines []string
@@ -213,7 +223,14 @@ func dumpRecords(m *Machine) string {
 		for _, k := range m.Directory().Keys(t.ID) {
 			lines = append(lines, fmt.Sprintf("key %+v", *k))
 		}
+		for _, u := range m.UsageDays(t.ID, 0, math.MaxInt32) {
+			lines = append(lines, fmt.Sprintf("tenant %d on day %d: %v", t.ID, u.Day, u.counts))
+		}
 	}
+	for _, p := range m.Directory().Plans() {
+		lines = append(lines, fmt.Sprintf("plan %+v", *p))
+	}
+	lines = append(lines, dumpAudit(m)...)
 	return strings.Join(lines, "\n")
 }
 

@@ -35,7 +35,7 @@ type trial struct {
 	tokens map[RecordID][]Token // of all grants, the latest last
 	watch  invariants
 	// outcomes counts the answers, to show what the histories have reached.
-	outcomes [LimitReached + 1]int
+	outcomes [TenantSuspended + 1]int
 }
 
 func newTrial(hashMask uint64) *trial {
@@ -233,7 +233,7 @@ func TestRandomHistories(t *testing.T) {
 	for shard := range shards {
 		t.Run(fmt.Sprint("shard ", shard), func(t *testing.T) {
 			t.Parallel()
-			var reached [LimitReached + 1]int
+			var reached [TenantSuspended + 1]int
 			for n := range histories / shards {
 				seed := uint64(n*shards + shard)
 				rng := rand.New(rand.NewPCG(seed, 42))

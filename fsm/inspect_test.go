@@ -49,7 +49,8 @@ func summaryOf(m *Machine) Summary {
 func TestInspectCountsWhatRestoreKeeps(t *testing.T) {
 	t.Parallel()
 	for name, m := range map[string]*Machine{
-		"empty": New(testConfig()), "furnished": furnished(t).m, "peopled": peopled(t).m, "big": bigState(t).m,
+		"empty": New(testConfig()), "furnished": furnished(t).m, "peopled": peopled(t).m,
+		"governed": governed(t).m, "big": bigState(t).m,
 	} {
 		s := m.Snapshot()
 		file := written(t, s)

@@ -87,7 +87,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (Entry, []Result, error
 
 // apply applies a command that checkApplicable accepted. The result is filled in at r, which is zero.
 func (m *Machine) apply(frame []byte, r *Result) {
-	d := decoder{b: frame[commandHeaderBytes:]}
+	d := decoder{b: frame[commandHeaderBytes:], version: frame[1]}
 	switch kind := CommandType(frame[0]); kind {
 	case TypeClaim:
 		c := d.claim()

@@ -30,8 +30,8 @@ func (m *Machine) Identity() Identity {
 
 // Rebase copies a snapshot from r into w as the state of the cluster to at (index, term), and returns what it wrote.
 //
-// Cluster id and members are those of the cluster. Tenants, keys and the secret they are hashed under, usage, locks,
-// records, clock and digest are the snapshot's. The epoch is above both, so that no fence of either repeats. The
+// Cluster id and members are those of the cluster. Tenants, keys and the secret they are hashed under, plans, usage,
+// the audit log, locks, records, clock and digest are the snapshot's. The epoch is above both, so that no fence of either repeats. The
 // feature level is the higher of both, as the records may need it. Foreign sections are dropped.
 //
 // It reads to the verified end in the bounded memory of Inspect, and refuses what Inspect refuses; also a cluster or a
@@ -107,11 +107,14 @@ func (x *rebase) takeState(b []byte) error {
 
 func (x *rebase) writeState(p progress, d *Directory) error {
 	x.out.form = d.form()
-	b := encodeState(p, d)
+	if x.in.form == form3 {
+		x.out.form = form3 // for its sections, which were not read yet
+	}
+	b := encodeState(p, d, x.out.form)
 	if err := x.out.read(sectionState, b); err != nil {
 		return err
 	}
-	if err := x.w.Begin(sectionState, d.form().of(sectionState)); err != nil {
+	if err := x.w.Begin(sectionState, x.out.form.of(sectionState)); err != nil {
 		return err
 	}
 	return x.w.Append(b)

@@ -22,7 +22,8 @@ func expectReplay(m *Machine, stampMs int64, cmds ...Command) (check func(applie
 		r := applied[0]
 		// The clock alone makes another of what was seen.
 		stampDecides := view.ChangesAtMs > clockMs && view.ChangesAtMs <= stampMs
-		changes := r.Outcome == Granted || r.Outcome == UsageLimitExceeded || r.Outcome == NotFound
+		changes := r.Outcome == Granted || r.Outcome == UsageLimitExceeded || r.Outcome == TenantSuspended ||
+			r.Outcome == NotFound
 		switch {
 		case !sameView(&view, &after):
 			return fmt.Errorf("Replay changed %+v to %+v", view, after)

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,7 @@ type sectionReader struct {
 	m          *Machine
 	takeLock   func(*lock) error
 	takeRecord func(slabRecord) error
+	verifyOnly bool // keep neither the days that are over nor the entries of the audit log
 
 	form    form               // of the state section, once begun
 	states  int                // records of the state section
@@ -105,6 +107,8 @@ func (s *sectionReader) begin(section snapshot.Section) error {
 		return fmt.Errorf("%w: section %d", ErrUnsupported, section.ID)
 	case section.Version < 1 || section.Version > newest:
 		return fmt.Errorf("%w: version %d of section %d", ErrUnsupported, section.Version, section.ID)
+	case section.Version > s.form.of(section.ID):
+		return fmt.Errorf("%w: version %d of section %d in form %d", ErrMalformed, section.Version, section.ID, s.form)
 	case section.ID != s.last+1:
 		return fmt.Errorf("%w: section %d behind section %d", ErrMalformed, section.ID, s.last)
 	}
@@ -150,7 +154,7 @@ func (s *sectionReader) read(id snapshot.SectionID, b []byte) error {
 	case sectionUsageDays:
 		return s.readDay(d)
 	default:
-		return s.m.audit.load(b)
+		return s.readAuditEntry(b)
 	}
 }
 
@@ -278,7 +282,7 @@ func (s *sectionReader) readDay(d *decoder) error {
 	u := DayUsage{Day: day}
 	for d.err == nil && len(d.b) > 0 {
 		x := d.meter()
-		if n := d.integer(1, math.MaxInt64, "count"); u.counts[x-1] == 0 {
+		if n := d.integer(1, maxDayCount, "count"); u.counts[x-1] == 0 {
 			u.counts[x-1] = n
 		} else {
 			d.fail("meter twice")
@@ -294,8 +298,21 @@ func (s *sectionReader) readDay(d *decoder) error {
 	if c.today.any() && c.today.Day >= day {
 		return fmt.Errorf("%w: day out of order", ErrMalformed)
 	}
-	c.turn(day)
+	if !s.verifyOnly {
+		c.turn(day)
+	}
 	c.today = u
+	return nil
+}
+
+func (s *sectionReader) readAuditEntry(b []byte) error {
+	l := &s.m.audit
+	if err := l.follow(b); err != nil {
+		return err
+	}
+	if !s.verifyOnly {
+		l.entries = append(l.entries, bytes.Clone(b))
+	}
 	return nil
 }
 

@@ -42,13 +42,32 @@ const (
 // nodes may be of a release that reads no other.
 func (d *Directory) form() form {
 	switch {
-	case d.FeatureLevel >= LevelControl:
+	case d.FeatureLevel >= LevelControl || d.usesControl():
 		return form3
 	case d.FeatureLevel < 2 && len(d.members)+len(d.retired) == 0:
 		return form1
 	default:
 		return form2
 	}
+}
+
+// usesControl reports whether a plan, tenant or key has something that no form before form 3 holds. Such commands are not
+// for clusters below LevelControl, but what has one in its log must not lose it with a restart.
+func (d *Directory) usesControl() bool {
+	if len(d.plans) != 1 || *d.plans[0] != *starterPlan() {
+		return true
+	}
+	for _, t := range d.tenants {
+		if t.Plan != "" || t.Suspended {
+			return true
+		}
+		for _, k := range d.byTen[t.ID] {
+			if k.Scopes != 0 || k.ExpiresAtMs != 0 || k.LastUsedMs != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (f form) lastSection() snapshot.SectionID {
@@ -77,14 +96,14 @@ func (f form) of(id snapshot.SectionID) uint16 {
 
 // The records of the sections, each the reverse of a method of sectionReader.
 
-func encodeState(p progress, d *Directory) []byte {
+func encodeState(p progress, d *Directory, f form) []byte {
 	b := binary.AppendVarint(nil, p.clockMs)
 	for _, v := range []uint64{p.index, p.term, p.epoch, p.grants, p.digest} {
 		b = binary.AppendUvarint(b, v)
 	}
 	b = appendString(b, d.ClusterID)
 	b = append(b, d.KeyHashSecret[:]...)
-	if d.form() == form1 {
+	if f == form1 {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(d.FeatureLevel))

@@ -65,9 +65,10 @@ func (s *Snapshot) Summary() Summary {
 
 // Write writes the snapshot's sections to w, which it does not close.
 func (s *Snapshot) Write(w *snapshot.Writer) error {
+	f := s.directory.form()
 	for _, section := range []struct {
 		id    snapshot.SectionID
-		write func(*snapshot.Writer) error
+		write func(*snapshot.Writer, form) error
 	}{
 		{sectionState, s.writeState},
 		{sectionTenants, s.writeTenants},
@@ -80,37 +81,36 @@ func (s *Snapshot) Write(w *snapshot.Writer) error {
 		{sectionUsageDays, s.writeUsageDays},
 		{sectionAudit, s.writeAudit},
 	} {
-		version := s.directory.form()
-		if section.id > version.lastSection() {
+		if section.id > f.lastSection() {
 			break
 		}
-		if err := w.Begin(section.id, version.of(section.id)); err != nil {
+		if err := w.Begin(section.id, f.of(section.id)); err != nil {
 			return fmt.Errorf("begin section %d: %w", section.id, err)
 		}
-		if err := section.write(w); err != nil {
+		if err := section.write(w, f); err != nil {
 			return fmt.Errorf("write section %d: %w", section.id, err)
 		}
 	}
 	return nil
 }
 
-func (s *Snapshot) writeState(w *snapshot.Writer) error {
-	return w.Append(encodeState(s.progress, s.directory))
+func (s *Snapshot) writeState(w *snapshot.Writer, f form) error {
+	return w.Append(encodeState(s.progress, s.directory, f))
 }
 
-func (s *Snapshot) writeTenants(w *snapshot.Writer) error {
+func (s *Snapshot) writeTenants(w *snapshot.Writer, f form) error {
 	for _, t := range s.directory.tenants {
-		if err := w.Append(encodeTenant(t, s.directory.form().of(sectionTenants))); err != nil {
+		if err := w.Append(encodeTenant(t, f.of(sectionTenants))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Snapshot) writeKeys(w *snapshot.Writer) error {
+func (s *Snapshot) writeKeys(w *snapshot.Writer, f form) error {
 	for _, t := range s.directory.tenants {
 		for _, k := range s.directory.byTen[t.ID] {
-			if err := w.Append(encodeKey(k, s.directory.form().of(sectionKeys))); err != nil {
+			if err := w.Append(encodeKey(k, f.of(sectionKeys))); err != nil {
 				return err
 			}
 		}
@@ -118,7 +118,7 @@ func (s *Snapshot) writeKeys(w *snapshot.Writer) error {
 	return nil
 }
 
-func (s *Snapshot) writeUsage(w *snapshot.Writer) error {
+func (s *Snapshot) writeUsage(w *snapshot.Writer, _ form) error {
 	for i, u := range s.usage {
 		if err := w.Append(encodeUsage(TenantID(i+1), u)); err != nil {
 			return err
@@ -127,7 +127,7 @@ func (s *Snapshot) writeUsage(w *snapshot.Writer) error {
 	return nil
 }
 
-func (s *Snapshot) writeLocks(w *snapshot.Writer) error {
+func (s *Snapshot) writeLocks(w *snapshot.Writer, _ form) error {
 	var b []byte
 	for l := range s.locks.all {
 		b = appendLock(b[:0], &l)
@@ -138,7 +138,7 @@ func (s *Snapshot) writeLocks(w *snapshot.Writer) error {
 	return nil
 }
 
-func (s *Snapshot) writeMembers(w *snapshot.Writer) error {
+func (s *Snapshot) writeMembers(w *snapshot.Writer, _ form) error {
 	for _, x := range s.directory.Members() {
 		if err := w.Append(encodeMember(x)); err != nil {
 			return err
@@ -147,7 +147,7 @@ func (s *Snapshot) writeMembers(w *snapshot.Writer) error {
 	return nil
 }
 
-func (s *Snapshot) writePlans(w *snapshot.Writer) error {
+func (s *Snapshot) writePlans(w *snapshot.Writer, _ form) error {
 	for _, p := range s.directory.plans {
 		if err := w.Append(appendPlan(nil, p)); err != nil {
 			return err
@@ -156,7 +156,7 @@ func (s *Snapshot) writePlans(w *snapshot.Writer) error {
 	return nil
 }
 
-func (s *Snapshot) writeUsageDays(w *snapshot.Writer) error {
+func (s *Snapshot) writeUsageDays(w *snapshot.Writer, _ form) error {
 	for i := range s.days {
 		for _, u := range s.days[i].between(0, math.MaxInt32, DayOf(s.clockMs)) {
 			if err := w.Append(encodeDay(TenantID(i+1), &u)); err != nil {
@@ -167,7 +167,7 @@ func (s *Snapshot) writeUsageDays(w *snapshot.Writer) error {
 	return nil
 }
 
-func (s *Snapshot) writeAudit(w *snapshot.Writer) error {
+func (s *Snapshot) writeAudit(w *snapshot.Writer, _ form) error {
 	for _, e := range s.audit {
 		if err := w.Append(e); err != nil {
 			return err
@@ -177,7 +177,7 @@ func (s *Snapshot) writeAudit(w *snapshot.Writer) error {
 }
 
 // writeRecords writes the records that can still be found: neither expired nor deleted.
-func (s *Snapshot) writeRecords(w *snapshot.Writer) error {
+func (s *Snapshot) writeRecords(w *snapshot.Writer, _ form) error {
 	for _, sl := range s.slabs {
 		var dead map[position]bool
 		if len(sl.dead) > 0 {

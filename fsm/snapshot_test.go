@@ -57,10 +57,37 @@ func peopled(tb testing.TB) *journal {
 	return j
 }
 
+// governed is peopled with what feature level 3 added: plans, a suspended tenant, keys with scopes, ends and last uses,
+// usage of several days, and an audit log. A golden file holds it too.
+func governed(tb testing.TB) *journal {
+	j := peopled(tb)
+	j.apply(0, RaiseFeatureLevel{Level: 3, Version: "v0.3.0"})
+	by := Actor{Name: "ada", Role: "admin", RequestID: "req-1", Address: "192.0.2.1"}
+	j.apply(0, Audited{by, PutPlan{Plan{"team", 60, 5, ttlMs, 1_000}}})
+	j.apply(0, Audited{by, PutPlan{Plan{Name: StarterPlan, MonthlyClaims: 70}}})
+	j.apply(0, PutPlan{Plan{Name: "gone"}})
+	j.apply(0, Audited{by, DeletePlan{"gone"}})
+	j.apply(0, Audited{by, UpdateTenant{Tenant: 1, SetPlan: true, Plan: "team"}})
+	j.apply(0, CreateTenant{PublicID: "ten_3", Slug: "initech", Plan: StarterPlan})
+	j.apply(0, Audited{by, UpdateTenant{Tenant: 3, SetSuspended: true, Suspended: true}})
+	j.apply(0, CreateKey{Tenant: 3, PublicID: "key_3", Hash: [32]byte{3}, Hint: "ijkl", Scopes: ScopeRecordsRead})
+	j.apply(0, CreateKey{Tenant: 1, PublicID: "key_4", Hash: [32]byte{4}, Hint: "mnop", ExpiresAtMs: noon2026 + ttlMs})
+	start := j.m.ClockMs()
+	for day := range 3 {
+		j.entry(start+int64(day)*dayMs,
+			Tally{[]TenantCount{{2, MeterReplays, 1_000}, {1, MeterConflicts, int64(1 + day)}}, []KeyUse{{1, "key_4", start}}},
+			Claim{ID: recordID(fmt.Sprint("day ", day)), Owner: "o", Token: tok(1), TTLMs: 1},
+			Claim{ID: RecordID{3, "s", "k"}, Owner: "o", Token: tok(1), TTLMs: 1})
+	}
+	j.apply(0, Audited{by, RevokeKey{Tenant: 1, PublicID: "key_2"}})
+	j.apply(0, Audited{by, RetireMember{NodeID: "n4"}})
+	return j
+}
+
 func TestSnapshotRoundTrip(t *testing.T) {
 	t.Parallel()
 	machines := map[string]*Machine{
-		"empty": New(testConfig()), "furnished": furnished(t).m, "peopled": peopled(t).m,
+		"empty": New(testConfig()), "furnished": furnished(t).m, "peopled": peopled(t).m, "governed": governed(t).m,
 	}
 	for name, m := range machines {
 		t.Run(name, func(t *testing.T) {
@@ -171,7 +198,7 @@ func TestRestoreRefuses(t *testing.T) {
 		{"feature version of level 1", func(s []rawSection) []rawSection {
 			d := newDirectory()
 			d.FeatureVersion, d.members = "v1", []*Member{{NodeID: "n"}}
-			s[0].records = [][]byte{encodeState(progress{epoch: 1, grants: 1 << 39}, d)}
+			s[0].records = [][]byte{encodeState(progress{epoch: 1, grants: 1 << 39}, d, form2)}
 			return s
 		}, ErrMalformed},
 		{"tenants in another order", func(s []rawSection) []rawSection {

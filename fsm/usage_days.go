@@ -49,6 +49,9 @@ func (d Day) StartMs() int64 { return int64(d) * dayMs }
 // MaxUsageDays is for how many days back usage is kept, today included: the same month of the year before is whole.
 const MaxUsageDays = 400
 
+// maxDayCount is where a day's count stays: the largest number that every JSON reader takes exactly.
+const maxDayCount = 1<<53 - 1
+
 // DayUsage is what was counted for a tenant on a day.
 type DayUsage struct {
 	Day    Day
@@ -66,12 +69,13 @@ type dayCounter struct {
 	today DayUsage
 }
 
-// add counts on a day that is none before the last one.
+// add counts on a day that is none before the last one. n is at most maxTallyCount.
 func (c *dayCounter) add(day Day, x Meter, n int64) {
 	if day != c.today.Day {
 		c.turn(day)
 	}
-	c.today.counts[x-1] += n
+	count := &c.today.counts[x-1]
+	*count = min(*count+n, maxDayCount)
 }
 
 // turn ends a day.

@@ -25,10 +25,13 @@ func Validate(cmd Command) error {
 		return firstInvalid(c.ID)
 	case Delete:
 		return firstInvalid(c.ID)
-	default: // rare enough to be tried
-		_, err := Decode(Encode(cmd))
-		return err
+	case Audited:
+		if c.Command == nil || !auditable(c.Command.commandType()) {
+			return fmt.Errorf("%w: audited command of type %T", ErrMalformed, c.Command)
+		}
 	}
+	_, err := Decode(Encode(cmd)) // of commands that are rare enough to be tried
+	return err
 }
 
 // limit is what is limited and whether it was kept to.
