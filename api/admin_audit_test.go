@@ -73,7 +73,8 @@ func TestAuditPages(t *testing.T) {
 		{"?after=9007199254740991", 0, 0, 0},
 	} {
 		p := readAudit(t, s, c.query)
-		if uint64(len(p.Entries)) != c.count || p.Next != c.next || p.Total != total || c.count > 0 && p.Entries[0].Seq != c.first {
+		if uint64(len(p.Entries)) != c.count || p.Next != c.next || p.Total != total ||
+			c.count > 0 && p.Entries[0].Seq != c.first {
 			t.Errorf("%s: %d entries, next %d, total %d", c.query, len(p.Entries), p.Next, p.Total)
 		}
 	}
@@ -81,8 +82,8 @@ func TestAuditPages(t *testing.T) {
 		t.Error(w.Body)
 	}
 	for _, query := range []string{"after=-1", "after=+1", "after=x", "after=", "after=1.0", "after=9007199254740992",
-		"after=1&after=1", "after=1_0", "after=%zz", "limit=0", "limit=1001", "limit=-1", "limit=", "limit=1e2", "limit=1&limit=2",
-		"limit=99999999999999999999", "limit=%00"} {
+		"after=1&after=1", "after=1_0", "after=%zz", "limit=0", "limit=1001", "limit=-1", "limit=", "limit=1e2",
+		"limit=1&limit=2", "limit=99999999999999999999", "limit=%00"} {
 		wantProblem(t, call(t, s, "GET", auditPath+"?"+query, "", asAdmin), invalidField)
 	}
 }

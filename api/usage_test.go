@@ -168,8 +168,8 @@ func TestDefaultDays(t *testing.T) {
 
 func TestControlReadsThroughAFollower(t *testing.T) {
 	t.Parallel()
-	for _, target := range []string{"/v1/usage?from=2026-11-20", "/v1/admin/usage", "/v1/admin/tenants/demo/usage?to=2026-11-20",
-		plansPath, plansPath + "/starter", auditPath + "?limit=1"} {
+	for _, target := range []string{"/v1/usage?from=2026-11-20", "/v1/admin/usage",
+		"/v1/admin/tenants/demo/usage?to=2026-11-20", plansPath, plansPath + "/starter", auditPath + "?limit=1"} {
 		for _, mode := range []FollowerMode{FollowersRedirect, FollowersForward} {
 			p := newPair(t, mode)
 			p.leader.apply(fsm.Claim{ID: fsm.RecordID{Tenant: 1, Scope: "s", Key: "k"}, Owner: "o:", LeaseMs: 1000, TTLMs: 1000},
