@@ -9,7 +9,7 @@ import (
 
 // createKey answers POST /v1/admin/tenants/:tenant/keys. The secret is in this answer and nowhere else, ever.
 func createKey(x *exchange) {
-	name, p := decodeKeyName(x.body)
+	f, p := decodeKey(x.body, x.s.now())
 	if p != nil {
 		x.refuse(p)
 		return
@@ -17,24 +17,26 @@ func createKey(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
 	t := x.namedTenant(ctx)
-	if t == nil {
+	if t == nil || f.newer() && !x.upgraded() {
 		return
 	}
 	secret, hint := NewAPIKey(rand.Reader)
-	r := x.decide(ctx, fsm.CreateKey{
-		Tenant:   t.ID,
-		PublicID: newPublicID("key_"),
-		Name:     name,
-		Hash:     HashKey(x.node.Directory().KeyHashSecret, secret),
-		Hint:     hint,
-	}, fsm.KeyCreated)
+	r := x.change(ctx, fsm.CreateKey{
+		Tenant:      t.ID,
+		PublicID:    newPublicID("key_"),
+		Name:        f.name.value,
+		Hash:        HashKey(x.node.Directory().KeyHashSecret, secret),
+		Hint:        hint,
+		Scopes:      f.scopes,
+		ExpiresAtMs: f.expiresAtMs,
+	}, fsm.KeyCreated, problemOfTenant)
 	if r != nil {
 		x.out.b = appendKey(x.out.b[:0], r.Key, secret)
 		x.send(http.StatusCreated, "key_created", jsonType)
 	}
 }
 
-// listKeys answers GET /v1/admin/tenants/:tenant/keys, the revoked ones included.
+// listKeys answers GET /v1/admin/tenants/:tenant/keys, the revoked and expired ones included.
 func listKeys(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
@@ -64,7 +66,7 @@ func revokeKey(x *exchange) {
 		x.refuse(notFound.problem("the tenant has no key with that id"))
 		return
 	}
-	if r := x.decide(ctx, fsm.RevokeKey{Tenant: t.ID, PublicID: id}, fsm.OK); r != nil {
+	if r := x.change(ctx, fsm.RevokeKey{Tenant: t.ID, PublicID: id}, fsm.OK, problemOfTenant); r != nil {
 		x.out.b = appendKey(x.out.b[:0], r.Key, "")
 		x.ok("key_revoked")
 	}
@@ -76,9 +78,15 @@ func appendKey(b []byte, k *fsm.APIKey, secret string) []byte {
 	b = appendStringMember(b, "id", k.PublicID)
 	b = appendStringMember(b, "name", k.Name)
 	b = appendStringMember(b, "hint", k.Hint)
+	b = appendScopes(b, k.Scopes)
 	b = appendTimeMember(b, "createdAt", k.CreatedAtMs)
-	if k.RevokedAtMs != 0 {
-		b = appendTimeMember(b, "revokedAt", k.RevokedAtMs)
+	for _, instant := range []struct {
+		name string
+		ms   int64
+	}{{"expiresAt", k.ExpiresAtMs}, {"lastUsedAt", k.LastUsedMs}, {"revokedAt", k.RevokedAtMs}} {
+		if instant.ms != 0 {
+			b = appendTimeMember(b, instant.name, instant.ms)
+		}
 	}
 	if secret != "" {
 		b = appendStringMember(b, "secret", secret)

@@ -11,7 +11,7 @@ const (
 		`"clockOffsetMs":-20,"diskFreeBytes":1073741824,"diskTotalBytes":4294967296,"version":"1","featureLevel":2,` +
 		`"httpUrl":"http://n2","gossipKey":"k"}`
 	fakeClusterJSON = `"clusterId":"test","clusterName":"blue","nodeId":"n1","version":"test","featureLevel":2,` +
-		`"role":"leader","term":7,"leaderId":"n1","leaderUrl":"http://leader","appliedIndex":3,"commitIndex":3,"voters":1,` +
+		`"role":"leader","term":7,"leaderId":"n1","leaderUrl":"http://leader","appliedIndex":4,"commitIndex":4,"voters":1,` +
 		`"healthyVoters":1,"failureTolerance":0,"clock":"2026-11-20T12:00:00.000Z","nodes":[` + fakeMemberJSON +
 		`,{"id":"n3","self":false,"voter":false,"nonVoter":true,"raftAddr":"127.0.0.1:2","reachable":false,"healthy":false}]`
 )

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"time"
 
-	"github.com/syllecta/syllecta/cluster"
 	"github.com/syllecta/syllecta/fsm"
 )
 
@@ -36,24 +36,25 @@ func (x *exchange) namedTenant(ctx context.Context) *fsm.Tenant {
 
 // createTenant answers POST /v1/admin/tenants.
 func createTenant(x *exchange) {
-	f, p := decodeTenant(x.body)
-	if p == nil && f.slug == "" {
-		p = missingField.problem("slug is missing")
-	}
+	f, p := decodeNewTenant(x.body)
 	if p != nil {
 		x.refuse(p)
 		return
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	r := x.decide(ctx, fsm.CreateTenant{
+	if !x.catchUp(ctx) || f.newer() && !x.upgraded() {
+		return
+	}
+	r := x.change(ctx, fsm.CreateTenant{
 		PublicID:      newPublicID("ten_"),
 		Slug:          f.slug,
 		Name:          f.name.value,
 		MonthlyClaims: f.monthlyClaims.value,
-	}, fsm.TenantCreated)
+		Plan:          f.plan,
+	}, fsm.TenantCreated, problemOfTenantPlan)
 	if r != nil {
-		x.out.b = appendTenant(x.out.b[:0], r.Tenant, nil)
+		x.out.b = appendTenant(x.out.b[:0], r.Tenant)
 		x.send(http.StatusCreated, "tenant_created", jsonType)
 	}
 }
@@ -67,7 +68,7 @@ func listTenants(x *exchange) {
 	}
 	b := append(x.out.b[:0], `{"tenants":[`...)
 	for _, t := range x.node.Directory().Tenants() {
-		b = appendTenant(appendName(b, ""), t, nil)
+		b = appendTenant(appendName(b, ""), t)
 	}
 	x.out.b = append(b, `]}`...)
 	x.ok("tenants")
@@ -81,17 +82,13 @@ func showTenant(x *exchange) {
 	if t == nil {
 		return
 	}
-	usage := x.node.Usage(t.ID)
-	x.out.b = appendTenant(x.out.b[:0], t, &usage)
+	x.out.b = x.appendUsedTenant(x.out.b[:0], t)
 	x.ok("tenant")
 }
 
 // updateTenant answers PATCH /v1/admin/tenants/:tenant. A slug is for ever.
 func updateTenant(x *exchange) {
-	f, p := decodeTenant(x.body)
-	if p == nil && f.slug != "" {
-		p = invalidField.problem("slug cannot be changed")
-	}
+	f, p := decodeTenantChange(x.body)
 	if p != nil {
 		x.refuse(p)
 		return
@@ -99,34 +96,59 @@ func updateTenant(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
 	t := x.namedTenant(ctx)
-	if t == nil {
+	if t == nil || f.newer() && !x.upgraded() {
 		return
 	}
-	r := x.decide(ctx, fsm.UpdateTenant{
+	r := x.change(ctx, fsm.UpdateTenant{
 		Tenant:           t.ID,
 		SetName:          f.name.set,
 		Name:             f.name.value,
 		SetMonthlyClaims: f.monthlyClaims.set,
 		MonthlyClaims:    f.monthlyClaims.value,
-	}, fsm.OK)
+		SetPlan:          f.plan != "",
+		Plan:             f.plan,
+		SetSuspended:     f.status != "",
+		Suspended:        f.status == statusSuspended,
+	}, fsm.OK, problemOfTenantPlan)
 	if r != nil {
-		x.out.b = appendTenant(x.out.b[:0], r.Tenant, nil)
+		x.out.b = appendTenant(x.out.b[:0], r.Tenant)
 		x.ok("tenant_updated")
 	}
 }
 
-func appendTenant(b []byte, t *fsm.Tenant, usage *cluster.Usage) []byte {
+// problemOfTenantPlan says why a tenant was not created or changed. One that was named exists, so what was not found is
+// the plan.
+func problemOfTenantPlan(r *fsm.Result) *problem {
+	if r.Outcome == fsm.NotFound {
+		return invalidField.problem("plan is not the name of a plan")
+	}
+	return problemOfTenant(r)
+}
+
+// problemOfTenant says why a tenant or a key was not created or changed.
+func problemOfTenant(r *fsm.Result) *problem { return problemOfResult(r, time.Time{}) }
+
+func appendTenant(b []byte, t *fsm.Tenant) []byte { return append(appendTenantMembers(b, t), '}') }
+
+// appendUsedTenant writes a tenant with what it has used this month.
+func (x *exchange) appendUsedTenant(b []byte, t *fsm.Tenant) []byte {
+	b = appendTenantMembers(b, t)
+	b = appendMonth(appendName(b, "usage"), x.node.Usage(t.ID), x.node.Directory().MonthlyClaims(t))
+	return append(b, '}')
+}
+
+// appendTenantMembers writes a tenant without its closing brace.
+func appendTenantMembers(b []byte, t *fsm.Tenant) []byte {
+	status := statusActive
+	if t.Suspended {
+		status = statusSuspended
+	}
 	b = append(b, '{')
 	b = appendStringMember(b, "id", t.PublicID)
 	b = appendStringMember(b, "slug", t.Slug)
 	b = appendStringMember(b, "name", t.Name)
+	b = appendStringMember(b, "plan", t.PlanName())
+	b = appendStringMember(b, "status", status)
 	b = appendIntMember(b, "monthlyClaims", t.MonthlyClaims)
-	b = appendTimeMember(b, "createdAt", t.CreatedAtMs)
-	if usage != nil {
-		b = append(appendName(b, "usage"), '{')
-		b = appendStringMember(b, "month", usage.Month)
-		b = appendIntMember(b, "claims", usage.Claims)
-		b = append(b, '}')
-	}
-	return append(b, '}')
+	return appendTimeMember(b, "createdAt", t.CreatedAtMs)
 }

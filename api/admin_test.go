@@ -17,15 +17,16 @@ func TestTenants(t *testing.T) {
 	const path = "/v1/admin/tenants"
 	w := call(t, s, "POST", path, `{"slug":"acme","name":"Acme","monthlyClaims":5}`, asAdmin)
 	id := regexp.MustCompile(`ten_[0-9A-Za-z]{22}`).FindString(w.Body.String())
-	tail := `"slug":"acme","name":"Acme","monthlyClaims":5,"createdAt":"2026-11-20T12:00:00.000Z"`
+	tail := `"slug":"acme","name":"Acme","plan":"unlimited","status":"active","monthlyClaims":5,"createdAt":"2026-11-20T12:00:00.000Z"`
 	wantBody(t, w, 201, `{"id":"`+id+`",`+tail+`}`)
 	wantProblem(t, call(t, s, "POST", path, `{"slug":"acme"}`, asAdmin), conflict)
 	wantProblem(t, call(t, s, "POST", path, `{"name":"Acme"}`, asAdmin), missingField)
 	wantProblem(t, call(t, s, "POST", path, ``, asAdmin), invalidJSON)
 	wantBody(t, call(t, s, "GET", path, "", asAdmin), 200, `{"tenants":[{"id":"ten_1","slug":"demo","name":"Demo",`+
-		`"monthlyClaims":0,"createdAt":"2026-11-20T12:00:00.000Z"},{"id":"`+id+`",`+tail+`}]}`)
+		`"plan":"unlimited","status":"active","monthlyClaims":0,"createdAt":"2026-11-20T12:00:00.000Z"},{"id":"`+id+`",`+tail+`}]}`)
 	n.apply(fsm.Claim{ID: fsm.RecordID{Tenant: 2, Scope: "s", Key: "k"}, Owner: "o:", LeaseMs: 1000, TTLMs: 1000})
-	shown := `{"id":"` + id + `",` + tail + `,"usage":{"month":"2026-11","claims":1}}`
+	shown := `{"id":"` + id + `",` + tail + `,"usage":{"month":"2026-11","claims":1,"limit":5,` +
+		`"resetsAt":"2026-12-01T00:00:00.000Z"}}`
 	wantBody(t, call(t, s, "GET", path+"/acme", "", asAdmin), 200, shown)
 	wantBody(t, call(t, s, "GET", path+"/"+id, "", asAdmin), 200, shown)
 	wantBody(t, call(t, s, "PATCH", path+"/acme", `{"name":""}`, asAdmin), 200,
@@ -59,8 +60,8 @@ func TestKeys(t *testing.T) {
 	if got := read(); got != 200 {
 		t.Fatalf("the new key: %d", got)
 	}
-	one := `{"id":"key_1","name":"","hint":"` + first[len(first)-4:] + `","createdAt":"2026-11-20T12:00:00.000Z"}`
-	two := `{"id":"` + made.ID + `","name":"ci","hint":"` + made.Hint + `","createdAt":"2026-11-20T12:00:00.000Z"`
+	one := `{"id":"key_1","name":"","hint":"` + first[len(first)-4:] + `","scopes":["*"],"createdAt":"2026-11-20T12:00:00.000Z"}`
+	two := `{"id":"` + made.ID + `","name":"ci","hint":"` + made.Hint + `","scopes":["*"],"createdAt":"2026-11-20T12:00:00.000Z"`
 	wantBody(t, call(t, s, "GET", path, "", asAdmin), 200, `{"keys":[`+one+`,`+two+`}]}`)
 	for range 2 {
 		wantBody(t, call(t, s, "DELETE", path+"/"+made.ID, "", asAdmin), 200, two+`,"revokedAt":"2026-11-20T12:00:00.000Z"}`)

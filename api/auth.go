@@ -61,7 +61,7 @@ func (t adminToken) matches(presented string) bool {
 	return subtle.ConstantTimeCompare(hash[:], t.hash[:]) == 1 && t.set
 }
 
-// refusedKey is the one answer to a key that is missing, malformed, unknown or revoked.
+// refusedKey is the one answer to a key that is missing, malformed, unknown, revoked or expired.
 func refusedKey() *problem {
 	return invalidAPIKey.problem("send a valid key as Authorization: Bearer ck_…")
 }
@@ -100,7 +100,7 @@ func (x *exchange) identifyAdmin(secret string) *problem {
 		return nil
 	}
 	dir := x.node.Directory()
-	if key := dir.KeyByHash(x.s.hashKey(dir, secret)); key != nil && key.RevokedAtMs == 0 {
+	if key := dir.KeyByHash(x.s.hashKey(dir, secret)); key != nil && key.Good(x.s.now().UnixMilli()) {
 		return forbidden.problem("a tenant's API key does not open the admin API")
 	}
 	return refusedKey()
@@ -115,9 +115,9 @@ func (x *exchange) identifyTenant(secret string, present bool) *problem {
 	dir := x.node.Directory()
 	hash := x.s.hashKey(dir, secret)
 	key := dir.KeyByHash(hash)
-	if (key == nil || key.RevokedAtMs != 0) && wellFormed && !x.node.IsLeader() {
-		// The key may have been made elsewhere a moment ago. One that is revoked takes as long, so that time tells
-		// nothing.
+	if (key == nil || !key.Good(x.s.now().UnixMilli())) && wellFormed && !x.node.IsLeader() {
+		// The key may have been made elsewhere a moment ago. One that is revoked or expired takes as long, so that time
+		// tells nothing.
 		ctx, cancel := context.WithTimeout(x.r.Context(), catchUpWait)
 		defer cancel()
 		if err := x.node.CatchUp(ctx); err != nil {
@@ -133,10 +133,10 @@ func (x *exchange) identifyTenant(secret string, present bool) *problem {
 	return x.admit(dir, key)
 }
 
-// admit makes a key's tenant the caller, unless the key is revoked.
+// admit makes a key's tenant the caller, unless the key is revoked or expired.
 func (x *exchange) admit(dir *fsm.Directory, key *fsm.APIKey) *problem {
 	t := dir.Tenant(key.Tenant)
-	if t == nil || key.RevokedAtMs != 0 {
+	if t == nil || !key.Good(x.s.now().UnixMilli()) {
 		return refusedKey()
 	}
 	x.caller = caller{roleTenant, t, key}

@@ -15,7 +15,7 @@ const maxBatchAnswerBytes = 8 << 20
 // postRecords answers POST /v1/records: many claims in one log entry at most. A claim that is not valid refuses them all before
 // anything is done; what the log refuses is a problem in its place among the results.
 func postRecords(x *exchange) {
-	claims, p := decodeClaims(x.body, x.s.limits)
+	claims, p := decodeClaims(x.body, x.limits())
 	if p != nil {
 		x.refuse(p)
 		return

@@ -199,10 +199,4 @@ func TestDecodeTenant(t *testing.T) {
 			t.Errorf("%s: got %+v, want %q", body, p, detail)
 		}
 	}
-	if name, p := decodeKeyName(nil); name != "" || p != nil {
-		t.Errorf("no body: %q, %+v", name, p)
-	}
-	if name, p := decodeKeyName([]byte(`{"name":"ci","x":1}`)); name != "ci" || p != nil {
-		t.Errorf("got %q, %+v", name, p)
-	}
 }

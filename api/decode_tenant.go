@@ -8,15 +8,23 @@ import (
 	"github.com/syllecta/syllecta/fsm"
 )
 
-// maxMonthlyClaims is the largest number that is exact in every JSON reader.
-const maxMonthlyClaims = 1<<53 - 1
+// What the member status of a tenant can be.
+const (
+	statusActive    = "active"
+	statusSuspended = "suspended"
+)
 
 // tenantFields are the members by which a tenant is created or changed.
 type tenantFields struct {
 	slug          string
 	name          optionalText
 	monthlyClaims optionalInt
+	plan          string // "" if absent
+	status        string // "" if absent
 }
+
+// newer reports whether a cluster at a feature level below fsm.LevelControl cannot do what is asked.
+func (f *tenantFields) newer() bool { return f.plan != "" || f.status != "" }
 
 // optionalText is a string member that may be absent, or empty.
 type optionalText struct {
@@ -30,11 +38,15 @@ func decodeTenant(body []byte) (tenantFields, *problem) {
 	p := decodeObject(body, func(d *decoder, name []byte) *problem {
 		switch string(name) {
 		case "slug":
-			return d.slug(&f.slug)
+			return d.slug(&f.slug, "slug")
 		case "name":
 			return d.displayName(&f.name)
 		case "monthlyClaims":
-			return d.integer(&f.monthlyClaims, "monthlyClaims", 0, maxMonthlyClaims)
+			return d.integer(&f.monthlyClaims, "monthlyClaims", 0, fsm.MaxMonthlyClaims)
+		case "plan":
+			return d.slug(&f.plan, "plan")
+		case "status":
+			return d.tenantStatus(&f.status)
 		default:
 			return d.skip()
 		}
@@ -42,31 +54,64 @@ func decodeTenant(body []byte) (tenantFields, *problem) {
 	return f, p
 }
 
-// decodeKeyName reads the body of a request for a new key, which may be empty.
-func decodeKeyName(body []byte) (string, *problem) {
-	if len(body) == 0 {
-		return "", nil
+// decodeNewTenant reads the body of POST /v1/admin/tenants.
+func decodeNewTenant(body []byte) (tenantFields, *problem) {
+	f, p := decodeTenant(body)
+	switch {
+	case p != nil:
+	case f.slug == "":
+		p = missingField.problem("slug is missing")
+	case f.status != "":
+		p = invalidField.problem("status is not chosen for a new tenant, which is active")
 	}
-	var name optionalText
-	p := decodeObject(body, func(d *decoder, member []byte) *problem {
-		if string(member) == "name" {
-			return d.displayName(&name)
-		}
-		return d.skip()
-	})
-	return name.value, p
+	return f, p
 }
 
-func (d *decoder) slug(dst *string) *problem {
-	if p := d.text(dst, "slug", fsm.MaxSlugBytes); p != nil {
+// decodeTenantChange reads the body of PATCH /v1/admin/tenants/:tenant.
+func decodeTenantChange(body []byte) (tenantFields, *problem) {
+	f, p := decodeTenant(body)
+	if p == nil && f.slug != "" {
+		p = invalidField.problem("slug cannot be changed")
+	}
+	return f, p
+}
+
+func (d *decoder) tenantStatus(dst *string) *problem {
+	raw, p := d.value("status", jsontext.KindString, "a string")
+	if raw == nil || p != nil {
 		return p
 	}
-	for _, c := range []byte(*dst) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return d.invalid("slug", "has a character that is not a-z, 0-9 or -")
-		}
+	switch s := string(unquote(raw)); s {
+	case statusActive, statusSuspended:
+		*dst = s
+		return nil
+	default:
+		return d.invalid("status", "is neither active nor suspended")
+	}
+}
+
+// slug reads a name that stands in paths.
+func (d *decoder) slug(dst *string, name string) *problem {
+	if p := d.text(dst, name, fsm.MaxSlugBytes); p != nil || *dst == "" {
+		return p
+	}
+	if fault := slugFault(*dst); fault != "" {
+		return d.invalid(name, fault)
 	}
 	return nil
+}
+
+// slugFault says what is wrong with a name that stands in paths; "" if nothing.
+func slugFault(s string) string {
+	if fault := textFault(s, fsm.MaxSlugBytes); fault != "" {
+		return fault
+	}
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return "has a character that is not a-z, 0-9 or -"
+		}
+	}
+	return ""
 }
 
 // displayName reads a name for people: at most fsm.MaxNameBytes, and it may be empty.

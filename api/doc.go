@@ -8,6 +8,7 @@
 //	requireNode        503 until a node is attached
 //	checkContent       coding, media type and declared length, before anything is read
 //	authenticate       API key, admin token, or the ticket of a node that sent the caller here
+//	authorize          the scope that the route asks of an API key
 //	readBody           the bounded body
 //	the handler        decode → exchange.onLeader → answer
 //

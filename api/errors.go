@@ -40,7 +40,8 @@ var (
 
 	invalidAPIKey = &errorKind{"invalid_api_key", http.StatusForbidden, "The API key is missing or not valid",
 		retryNever, 0}
-	forbidden = &errorKind{"forbidden", http.StatusForbidden, "The caller may not do this", retryNever, 0}
+	forbidden       = &errorKind{"forbidden", http.StatusForbidden, "The caller may not do this", retryNever, 0}
+	tenantSuspended = &errorKind{"tenant_suspended", http.StatusForbidden, "The tenant is suspended", retryNever, 0}
 
 	notFound      = &errorKind{"not_found", http.StatusNotFound, "There is nothing here", retryNever, 0}
 	unknownTenant = &errorKind{"unknown_tenant", http.StatusNotFound, "The tenant does not exist", retryNever, 0}
@@ -53,8 +54,11 @@ var (
 		retryNever, 0}
 	inProgress = &errorKind{"in_progress", http.StatusConflict, "Another request holds the lock",
 		retrySafe, time.Second}
-	conflict     = &errorKind{"conflict", http.StatusConflict, "The name is taken", retryNever, 0}
+	conflict     = &errorKind{"conflict", http.StatusConflict, "The name is taken, or what it names is in use", retryNever, 0}
 	limitReached = &errorKind{"limit_reached", http.StatusConflict, "No more of these can be created", retryNever, 0}
+	// upgradePending has no pause: the upgrade ends when an operator ends it.
+	upgradePending = &errorKind{"upgrade_pending", http.StatusConflict, "Not all nodes run this release yet",
+		retrySafe, 0}
 
 	bodyTooLarge = &errorKind{"body_too_large", http.StatusRequestEntityTooLarge, "The body is too large",
 		retryNever, 0}
@@ -82,8 +86,8 @@ var (
 
 // errorKinds lists the table for those who walk it.
 var errorKinds = []*errorKind{
-	notLeader, invalidJSON, missingField, invalidField, invalidAPIKey, forbidden, notFound, unknownTenant,
-	methodNotAllowed, lockLost, alreadyCompleted, inProgress, conflict, limitReached, bodyTooLarge,
+	notLeader, invalidJSON, missingField, invalidField, invalidAPIKey, forbidden, tenantSuspended, notFound, unknownTenant,
+	methodNotAllowed, lockLost, alreadyCompleted, inProgress, conflict, limitReached, upgradePending, bodyTooLarge,
 	unsupportedMediaType, fingerprintMismatch, headersTooLarge, usageLimitExceeded, internalError, noLeader, busy,
 	outcomeUnknown,
 	storageFull,

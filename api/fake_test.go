@@ -50,12 +50,21 @@ type fakeNode struct {
 	restored []string       // "otherCluster bytes" of every Restore that read its backup
 	changes  []string       // what was asked of the members, one line each
 	within   time.Duration  // how long the last change had
+	used     []string       // the ids of the keys whose use was noted
 }
 
 func newMachine() *fsm.Machine { return fsm.New(fsm.Config{HashSeed: maphash.MakeSeed()}) }
 
-// newFakeNode returns a leader with one tenant, and an API key of it.
+// newFakeNode returns a leader with one tenant, and an API key of it, all of whose peers run this release.
 func newFakeNode(t testing.TB, id string) (n *fakeNode, apiKey string) {
+	t.Helper()
+	n, apiKey = newOldFakeNode(t, id)
+	n.apply(fsm.RaiseFeatureLevel{Level: fsm.FeatureLevel, Version: "test"})
+	return n, apiKey
+}
+
+// newOldFakeNode returns the same in a cluster in which not all nodes have been upgraded.
+func newOldFakeNode(t testing.TB, id string) (n *fakeNode, apiKey string) {
 	t.Helper()
 	n = &fakeNode{
 		id: id, machine: newMachine(), leads: true, ticket: []byte("ticket key of " + id),
@@ -220,8 +229,28 @@ func (n *fakeNode) Directory() *fsm.Directory {
 func (n *fakeNode) Usage(id fsm.TenantID) cluster.Usage {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, claims := n.machine.Usage(id)
-	return cluster.Usage{Month: "2026-11", Claims: claims}
+	month, claims := n.machine.Usage(id)
+	return cluster.Usage{Month: fmt.Sprintf("%04d-%02d", month/100, month%100), Claims: claims}
+}
+
+func (n *fakeNode) UsageDays(id fsm.TenantID, from, to fsm.Day) []fsm.DayUsage {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.machine.UsageDays(id, from, to)
+}
+
+func (n *fakeNode) AuditLog(after uint64, limit int) ([]fsm.AuditEntry, uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.machine.AuditLog(after, limit)
+}
+
+func (n *fakeNode) NoteKeyUse(k *fsm.APIKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.leads {
+		n.used = append(n.used, k.PublicID)
+	}
 }
 
 func (n *fakeNode) LeaderlessFor() time.Duration { return 0 }

@@ -91,6 +91,9 @@ func (x *exchange) forwardedRequest(ctx context.Context, leader cluster.Peer) (*
 	}
 	req.Header[hopsHeader] = []string{"1"}
 	req.Header[requestIDHeader] = []string{x.id}
+	if address := x.callerAddress(); address != "" {
+		req.Header[callerAddressHeader] = []string{address}
+	}
 	return req, nil
 }
 
@@ -99,10 +102,14 @@ func (x *exchange) relay(resp *http.Response, doubtful bool) verdict {
 	body := io.Reader(resp.Body)
 	switch status := resp.StatusCode; {
 	case status == http.StatusForbidden:
-		// This node has identified the caller. What the leader refuses is the ticket, made under a key of its earlier
-		// life, or the API key, revoked a moment ago: coming again tells which.
-		x.giveUp(doubtful)
-		return answered
+		refusal, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusalBytes))
+		if refusalCode(refusal) != tenantSuspended.code {
+			// This node has identified the caller. What the leader refuses is the ticket, made under a key of its earlier
+			// life, or the API key, revoked a moment ago: coming again tells which.
+			x.giveUp(doubtful)
+			return answered
+		}
+		body = bytes.NewReader(refusal) // decided in the log, where a claim that was granted before is granted again
 	case status == http.StatusServiceUnavailable:
 		refusal, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusalBytes))
 		if v := x.refusalVerdict(refusal, doubtful); v != answered {
@@ -118,14 +125,7 @@ func (x *exchange) relay(resp *http.Response, doubtful bool) verdict {
 
 // refusalVerdict reads a 503 of the leader: answered means that it is to be passed on.
 func (x *exchange) refusalVerdict(refusal []byte, doubtful bool) verdict {
-	var code string
-	decodeObject(refusal, func(d *decoder, name []byte) *problem {
-		if string(name) == "code" {
-			return d.text(&code, "code", maxDetailBytes)
-		}
-		return d.skip()
-	})
-	switch {
+	switch code := refusalCode(refusal); {
 	case code == noLeader.code:
 		return undone
 	case doubtful, code == outcomeUnknown.code && x.route.claims:
@@ -133,6 +133,17 @@ func (x *exchange) refusalVerdict(refusal []byte, doubtful bool) verdict {
 	default:
 		return answered
 	}
+}
+
+// refusalCode is the code of a problem document, "" if it is none.
+func refusalCode(refusal []byte) (code string) {
+	decodeObject(refusal, func(d *decoder, name []byte) *problem {
+		if string(name) == "code" {
+			return d.text(&code, "code", maxDetailBytes)
+		}
+		return d.skip()
+	})
+	return code
 }
 
 // copyAnswer streams the answer. One that breaks off half-way is cut off here as well, so that nobody takes it for a

@@ -124,3 +124,39 @@ func samePlain(t *testing.T, body []byte) {
 		}
 	}
 }
+
+// FuzzControl holds that the log can read back what the edge lets through of tenants, keys and plans.
+func FuzzControl(f *testing.F) {
+	for _, body := range []string{
+		`{"slug":"a-1","name":"Ä","monthlyClaims":9007199254740991,"plan":"gold","status":"suspended"}`,
+		`{"name":"ci","scopes":["records:read","usage:read"],"expiresAt":"2030-01-01T00:00:00.5+01:00"}`,
+		`{"name":"gold","monthlyClaims":1,"requestsPerSecond":2,"maxTtlSeconds":3,"maxBodyBytes":4}`,
+		`{"scopes":[],"expiresAt":"9999-12-31T23:59:59.999Z"}`,
+	} {
+		f.Add([]byte(body))
+	}
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	audited := func(t *testing.T, cmd fsm.Command) {
+		checkEncodes(t, cmd)
+		checkEncodes(t, fsm.Audited{By: fsm.Actor{Name: adminActor, Role: adminActor}, Command: cmd})
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if k, p := decodeKey(body, now); p == nil {
+			if k.expiresAtMs != 0 && k.expiresAtMs <= now.UnixMilli() {
+				t.Fatalf("a key that ends at %d", k.expiresAtMs)
+			}
+			audited(t, fsm.CreateKey{Tenant: 1, PublicID: "key_1", Name: k.name.value, Scopes: k.scopes, ExpiresAtMs: k.expiresAtMs})
+		}
+		if plan, p := decodePlan(body, "gold"); p == nil {
+			audited(t, fsm.PutPlan{Plan: plan})
+		}
+		if n, p := decodeNewTenant(body); p == nil {
+			audited(t, fsm.CreateTenant{PublicID: "ten_1", Slug: n.slug, Name: n.name.value, Plan: n.plan,
+				MonthlyClaims: n.monthlyClaims.value})
+		}
+		if c, p := decodeTenantChange(body); p == nil {
+			audited(t, fsm.UpdateTenant{Tenant: 1, SetName: c.name.set, Name: c.name.value, SetPlan: c.plan != "", Plan: c.plan,
+				SetSuspended: c.status != "", Suspended: c.status == statusSuspended})
+		}
+	})
+}

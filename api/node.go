@@ -26,6 +26,9 @@ type node interface {
 
 	Directory() *fsm.Directory
 	Usage(t fsm.TenantID) cluster.Usage
+	UsageDays(t fsm.TenantID, from, to fsm.Day) []fsm.DayUsage
+	AuditLog(after uint64, limit int) (entries []fsm.AuditEntry, total uint64)
+	NoteKeyUse(k *fsm.APIKey)
 	Readiness() []cluster.Check
 	Status() cluster.Status
 

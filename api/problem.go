@@ -96,12 +96,7 @@ func (p *problem) setHeaders(h http.Header, now time.Time) {
 	case invalidAPIKey, forbidden:
 		h["Www-Authenticate"] = []string{"Bearer"}
 	case usageLimitExceeded:
-		// RateLimit fields as in draft-ietf-httpapi-ratelimit-headers: the window is the UTC month being counted.
-		reset := time.UnixMilli(p.resetAtMs).UTC()
-		window := reset.Sub(reset.AddDate(0, -1, 0))
-		left := max(reset.Sub(now), time.Second)
-		h["RateLimit-Policy"] = []string{fmt.Sprintf(`"claims";q=%d;w=%s`, p.limit, wholeSeconds(window))}
-		h["RateLimit"] = []string{`"claims";r=0;t=` + wholeSeconds(left)}
+		p.setMonthlyFields(h, now)
 	}
 }
 
@@ -156,6 +151,8 @@ func problemOfResult(r *fsm.Result, now time.Time) *problem {
 		p.limit, p.resetAtMs = r.Limit, r.ResetAtMs
 		p.retryAfter = max(time.UnixMilli(r.ResetAtMs).Sub(now).Truncate(time.Millisecond), time.Second)
 		return p
+	case fsm.TenantSuspended:
+		return tenantSuspended.problem("no new locks are granted, and nothing was changed; what was begun can be completed")
 	case fsm.InProgress:
 		p := inProgress.problem("another request holds the lock on this record")
 		p.retryAfter, p.held = time.Duration(r.RetryAfterMs)*time.Millisecond, r

@@ -34,7 +34,7 @@ func TestErrorTable(t *testing.T) {
 	for _, code := range strings.Fields(`invalid_json missing_field invalid_field unsupported_media_type invalid_api_key
 		forbidden not_found unknown_tenant method_not_allowed body_too_large lock_lost already_completed in_progress
 		fingerprint_mismatch usage_limit_exceeded no_leader busy outcome_unknown storage_full conflict limit_reached
-		not_leader internal`) {
+		upgrade_pending tenant_suspended not_leader internal`) {
 		if !seen[code] {
 			t.Errorf("%s is not in the table", code)
 		}
@@ -108,6 +108,7 @@ func TestProblemOfResult(t *testing.T) {
 		fsm.NotFound:            notFound,
 		fsm.Conflict:            conflict,
 		fsm.LimitReached:        limitReached,
+		fsm.TenantSuspended:     tenantSuspended,
 		fsm.Granted:             internalError,
 	} {
 		if got := problemOfResult(&fsm.Result{Outcome: outcome}, time.Now()); got.kind != want {
@@ -125,8 +126,8 @@ func TestUsageLimitFields(t *testing.T) {
 	p.setHeaders(h, now)
 	want := http.Header{
 		"Retry-After":      {"10"},
-		"RateLimit-Policy": {`"claims";q=10000;w=2592000`},
-		"RateLimit":        {`"claims";r=0;t=10`},
+		"RateLimit-Policy": {`"monthly-claims";q=10000;w=2592000`},
+		"RateLimit":        {`"monthly-claims";r=0;t=10`},
 	}
 	if fmt.Sprint(h) != fmt.Sprint(want) {
 		t.Errorf("got  %v\nwant %v", h, want)

@@ -55,15 +55,21 @@ func (x *exchange) carryOut(cmd fsm.Command, done fsm.Outcome, name string, writ
 
 // decide has one command decided. Any outcome but done is a refusal; if the result is nil, the answer is written.
 func (x *exchange) decide(ctx context.Context, cmd fsm.Command, done fsm.Outcome) *fsm.Result {
+	r := x.decideOne(ctx, cmd)
+	if r == nil || r.Outcome == done {
+		return r
+	}
+	x.refuse(problemOfResult(r, x.s.now()))
+	return nil
+}
+
+// decideOne has one command decided, whatever the outcome. If the result is nil, the answer is written.
+func (x *exchange) decideOne(ctx context.Context, cmd fsm.Command) *fsm.Result {
 	results, ok := x.propose(ctx, cluster.Call{Command: cmd})
 	if !ok {
 		return nil
 	}
-	if r := &results[0]; r.Outcome == done {
-		return r
-	}
-	x.refuse(problemOfResult(&results[0], x.s.now()))
-	return nil
+	return &results[0]
 }
 
 // complement fills in what the caller of a claim does not say. The suffix tells apart the claims of one request, which
@@ -80,7 +86,7 @@ func (x *exchange) complement(c *fsm.Claim, suffix string) {
 
 // postRecord answers POST /v1/record.
 func postRecord(x *exchange) {
-	c, p := decodeClaim(x.body, x.headerKey, x.s.limits)
+	c, p := decodeClaim(x.body, x.headerKey, x.limits())
 	if p != nil {
 		x.refuse(p)
 		return
@@ -115,7 +121,7 @@ func (x *exchange) answerClaim(r *fsm.Result) {
 
 // putRecord answers PUT /v1/record.
 func putRecord(x *exchange) {
-	cmd, p := decodeComplete(x.body, x.headerKey, x.s.limits)
+	cmd, p := decodeComplete(x.body, x.headerKey, x.limits())
 	if p != nil {
 		x.refuse(p)
 		return

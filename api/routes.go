@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/julienschmidt/httprouter"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // Body limits of routes beside the one for a record's result.
@@ -21,7 +23,9 @@ type route struct {
 	method, path string
 	label        string // the route's name in metrics and logs
 	role         role
-	limit        int64 // largest request body in bytes; 0 if none is read
+	// scope is what an API key must be good for, of a tenant's route.
+	scope fsm.Scopes
+	limit int64 // largest request body in bytes; 0 if none is read
 	// claims marks routes whose commands may be sent again under the same owner when an answer was lost.
 	claims bool
 	// stream marks routes whose handler reads a body of any length itself; limit is 0. They are never forwarded.
@@ -34,6 +38,7 @@ type route struct {
 // routes is the table of everything this server answers.
 func (s *Server) routes() []route {
 	const small, batch = smallBodyBytes, batchBodyBytes
+	const read, write, usage = fsm.ScopeRecordsRead, fsm.ScopeRecordsWrite, fsm.ScopeUsageRead
 	put := int64(s.cfg.MaxRecordBodyBytes + putOverheadBytes)
 	const (
 		record    = "/v1/record"
@@ -41,18 +46,21 @@ func (s *Server) routes() []route {
 		oneTenant = tenants + "/:tenant"
 		keys      = oneTenant + "/keys"
 		oneKey    = keys + "/:key"
+		plans     = "/v1/admin/plans"
+		onePlan   = plans + "/:plan"
 		nodes     = "/v1/admin/nodes"
 		oneNode   = nodes + "/:node"
 	)
 	return []route{
-		{method: "POST", path: record, role: roleTenant, limit: small, claims: true, handle: keyed(postRecord)},
-		{method: "PUT", path: record, role: roleTenant, limit: put, handle: keyed(putRecord)},
-		{method: "GET", path: record, role: roleTenant, handle: keyed(getRecord)},
-		{method: "DELETE", path: record, role: roleTenant, limit: small, handle: keyed(deleteRecord)},
-		{method: "POST", path: record + "/renew", role: roleTenant, limit: small, handle: keyed(renewLock)},
-		{method: "POST", path: record + "/release", role: roleTenant, limit: small, handle: keyed(releaseLock)},
-		{method: "POST", path: "/v1/records", role: roleTenant, limit: batch, claims: true, handle: postRecords},
-		{method: "GET", path: "/v1/records", role: roleTenant, handle: listRecords},
+		{method: "POST", path: record, role: roleTenant, scope: write, limit: small, claims: true, handle: keyed(postRecord)},
+		{method: "PUT", path: record, role: roleTenant, scope: write, limit: put, handle: keyed(putRecord)},
+		{method: "GET", path: record, role: roleTenant, scope: read, handle: keyed(getRecord)},
+		{method: "DELETE", path: record, role: roleTenant, scope: write, limit: small, handle: keyed(deleteRecord)},
+		{method: "POST", path: record + "/renew", role: roleTenant, scope: write, limit: small, handle: keyed(renewLock)},
+		{method: "POST", path: record + "/release", role: roleTenant, scope: write, limit: small, handle: keyed(releaseLock)},
+		{method: "POST", path: "/v1/records", role: roleTenant, scope: write, limit: batch, claims: true, handle: postRecords},
+		{method: "GET", path: "/v1/records", role: roleTenant, scope: read, handle: listRecords},
+		{method: "GET", path: "/v1/usage", role: roleTenant, scope: usage, handle: showUsage},
 
 		{method: "POST", path: tenants, role: roleAdmin, limit: small, handle: createTenant},
 		{method: "GET", path: tenants, role: roleAdmin, handle: listTenants},
@@ -61,6 +69,14 @@ func (s *Server) routes() []route {
 		{method: "POST", path: keys, role: roleAdmin, limit: small, handle: createKey},
 		{method: "GET", path: keys, role: roleAdmin, handle: listKeys},
 		{method: "DELETE", path: oneKey, role: roleAdmin, handle: revokeKey},
+		{method: "GET", path: oneTenant + "/usage", role: roleAdmin, handle: showTenantUsage},
+		{method: "GET", path: "/v1/admin/usage", role: roleAdmin, handle: listUsage},
+		{method: "GET", path: "/v1/admin/audit", role: roleAdmin, handle: showAudit},
+
+		{method: "GET", path: plans, role: roleAdmin, handle: listPlans},
+		{method: "GET", path: onePlan, role: roleAdmin, handle: showPlan},
+		{method: "PUT", path: onePlan, role: roleAdmin, limit: small, handle: putPlan},
+		{method: "DELETE", path: onePlan, role: roleAdmin, handle: deletePlan},
 
 		{method: "GET", path: "/v1/admin/status", role: roleAdmin, handle: showStatus},
 		{method: "GET", path: "/v1/admin/cluster", role: roleAdmin, handle: showCluster},
@@ -101,7 +117,7 @@ func (s *Server) register(r *httprouter.Router, rt route) {
 	rt.metrics = s.metrics.route(rt.method, rt.label)
 	handle := rt.handle
 	if rt.role != rolePublic {
-		handle = requireNode(checkContent(authenticate(readBody(handle))))
+		handle = requireNode(checkContent(authenticate(authorize(readBody(handle)))))
 	}
 	r.Handle(rt.method, rt.path, func(w http.ResponseWriter, _ *http.Request, params httprouter.Params) {
 		x := w.(*exchange)

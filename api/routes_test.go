@@ -3,6 +3,8 @@ package api
 import (
 	"strings"
 	"testing"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // TestEveryRoute walks the table: a route without a role, a label or a limit that fits its method is a mistake.
@@ -20,6 +22,9 @@ func TestEveryRoute(t *testing.T) {
 		if rt.role != rolePublic && rt.role != roleTenant && rt.role != roleAdmin {
 			t.Errorf("%s has no role", name)
 		}
+		if known := rt.scope&fsm.AllScopes == rt.scope && rt.scope != 0; known != (rt.role == roleTenant) {
+			t.Errorf("%s asks for the scope %q as %s", name, rt.scope, rt.role)
+		}
 		if rt.handle == nil {
 			t.Errorf("%s has no handler", name)
 		}
@@ -36,7 +41,7 @@ func TestEveryRoute(t *testing.T) {
 			t.Errorf("%s has role %s", name, rt.role)
 		}
 	}
-	if len(seen) != 27 {
+	if len(seen) != 35 {
 		t.Errorf("%d routes", len(seen))
 	}
 }
@@ -47,7 +52,7 @@ func TestEveryRouteAsksForItsRole(t *testing.T) {
 	n, key := newFakeNode(t, "n1")
 	s := newTestServer(t, n, nil)
 	for _, rt := range s.routes() {
-		path := strings.NewReplacer(":tenant", testTenant, ":key", "key_9", ":node", "n9").Replace(rt.path)
+		path := strings.NewReplacer(":tenant", testTenant, ":key", "key_9", ":node", "n9", ":plan", "gold").Replace(rt.path)
 		for credentials, opens := range map[string]role{"": rolePublic, asTenant(key): roleTenant, asAdmin: roleAdmin} {
 			var headers []string
 			if credentials != "" {

@@ -116,7 +116,7 @@ func TestRealNode(t *testing.T) {
 	if status, body := c.do("GET", "/v1/record?scope=s&key=k", "", c.key); !strings.Contains(body, `"state":"completed"`) {
 		t.Errorf("%d %s", status, body)
 	}
-	if status, body := c.do("GET", "/v1/admin/tenants/acme", "", testAdminToken); !strings.Contains(body, `"claims":1}`) {
+	if status, body := c.do("GET", "/v1/admin/tenants/acme", "", testAdminToken); !strings.Contains(body, `"claims":1,"limit":0,`) {
 		t.Errorf("%d %s", status, body)
 	}
 	if status, body := c.do("GET", "/v1/admin/status", "", testAdminToken); !strings.Contains(body, `"role":"leader"`) {

@@ -302,13 +302,14 @@ func adminRows() []request {
 	post := func(target string, status int, code string, bodies ...string) []request {
 		return rows(request{name: target, target: target, key: asAdmin, status: status, code: code}, bodies...)
 	}
-	patch := post(tenants+"/fixture", 400, "invalid_field", `{"slug":"other"}`, `{"monthlyClaims":-1}`, `{"name":7}`)
+	patch := post(tenants+"/fixture", 400, "invalid_field", `{"slug":"other"}`, `{"monthlyClaims":-1}`, `{"name":7}`,
+		`{"plan":"nosuch"}`, `{"plan":"Starter"}`, `{"plan":""}`, `{"plan":7}`, `{"status":"closed"}`, `{"status":true}`)
 	patch = append(patch, post(tenants+"/fixture", 400, "invalid_json", ``, `[]`)...)
 	patch = append(patch, post(tenants+"/nobody", 404, "unknown_tenant", `{"name":"x"}`)...)
 	for i := range patch {
 		patch[i].method, patch[i].name = "PATCH", "PATCH "+patch[i].name
 	}
-	return slices.Concat(all, patch,
+	return slices.Concat(all, patch, planRows(), usageRows(),
 		post(tenants, 400, "invalid_json", ``, `{`, `[]`, `{"slug":"a","slug":"b"}`),
 		post(tenants, 400, "missing_field", `{}`, `{"name":"x"}`, `{"slug":null}`),
 		post(tenants, 400, "invalid_field", `{"slug":""}`, `{"slug":"Upper"}`, `{"slug":"a b"}`, `{"slug":"a/b"}`,
@@ -316,10 +317,13 @@ func adminRows() []request {
 			`{"slug":"`+strings.Repeat("a", 65)+`"}`, `{"slug":"x","name":"`+strings.Repeat("n", 129)+`"}`,
 			`{"slug":"x","name":"\u0001"}`,
 			`{"slug":"x","monthlyClaims":-1}`, `{"slug":"x","monthlyClaims":1.5}`, `{"slug":"x","monthlyClaims":"1"}`,
-			`{"slug":"x","monthlyClaims":9007199254740992}`),
+			`{"slug":"x","monthlyClaims":9007199254740992}`, `{"slug":"x","plan":"nosuch"}`, `{"slug":"x","plan":[]}`,
+			`{"slug":"x","status":"suspended"}`),
 		post(tenants, 409, "conflict", `{"slug":"fixture"}`),
 		post(tenants+"/nobody/keys", 404, "unknown_tenant", ``, `{}`),
-		post(tenants+"/fixture/keys", 400, "invalid_field", `{"name":7}`, `{"name":"\u0001"}`),
+		post(tenants+"/fixture/keys", 400, "invalid_field", `{"name":7}`, `{"name":"\u0001"}`, `{"scopes":[]}`,
+			`{"scopes":"records:read"}`, `{"scopes":["*"]}`, `{"scopes":[null]}`, `{"scopes":["records:read","records:read"]}`,
+			`{"expiresAt":"2020-01-01T00:00:00Z"}`, `{"expiresAt":"2999-01-01"}`, `{"expiresAt":32503680000}`),
 		post(tenants+"/fixture/keys", 400, "invalid_json", `{"name":`, `7`),
 		[]request{
 			{name: "an unknown tenant", method: "GET", target: tenants + "/nobody", key: asAdmin, status: 404,
@@ -331,6 +335,62 @@ func adminRows() []request {
 			{name: "a key of an unknown tenant", method: "DELETE", target: tenants + "/nobody/keys/key_x", key: asAdmin,
 				status: 404, code: "unknown_tenant"},
 		})
+}
+
+func planRows() []request {
+	const plans = "/v1/admin/plans"
+	put := func(name string, status int, code string, bodies ...string) []request {
+		return rows(request{name: "plan " + name, method: "PUT", target: plans + "/" + name, key: asAdmin, status: status,
+			code: code}, bodies...)
+	}
+	return slices.Concat(
+		put("gold", 400, "invalid_json", ``, `{`, `[]`, `null`, `{"maxBodyBytes":1,"maxBodyBytes":1}`),
+		put("gold", 400, "invalid_field", `{"name":"silver"}`, `{"monthlyClaims":-1}`, `{"monthlyClaims":9007199254740992}`,
+			`{"requestsPerSecond":1000001}`, `{"requestsPerSecond":1.5}`, `{"maxTtlSeconds":316224001}`, `{"maxTtlSeconds":"1"}`,
+			`{"maxBodyBytes":1048577}`, `{"maxBodyBytes":true}`),
+		put("Gold", 400, "invalid_field", `{}`), put("a_b", 400, "invalid_field", `{}`),
+		put(strings.Repeat("a", 65), 400, "invalid_field", `{}`),
+		put("unlimited", 409, "conflict", `{}`),
+		[]request{
+			{name: "an unknown plan", method: "GET", target: plans + "/nosuch", key: asAdmin, status: 404, code: "not_found"},
+			{name: "no plan to delete", method: "DELETE", target: plans + "/nosuch", key: asAdmin, status: 404,
+				code: "not_found"},
+			{name: "a built-in plan", method: "DELETE", target: plans + "/starter", key: asAdmin, status: 409,
+				code: "conflict"},
+			{name: "plans for a tenant", method: "GET", target: plans, status: 403, code: "forbidden"},
+			{name: "plans for nobody", method: "GET", target: plans, key: none, status: 403, code: "invalid_api_key"},
+		})
+}
+
+// usageRows ask for usage and the audit log.
+func usageRows() []request {
+	var all []request
+	for target, key := range map[string]string{
+		"/v1/usage": "", "/v1/admin/usage": asAdmin, "/v1/admin/tenants/fixture/usage": asAdmin,
+	} {
+		for _, query := range []string{
+			"from=", "from=x", "from=2026-02-30", "from=2026-1-1", "from=1969-12-31", "from=9999-01-01", "to=",
+			"from=2026-01-02&to=2026-01-01", "from=2020-01-01&to=2026-01-01", "from=2026-01-01&from=2026-01-01", "to=%zz",
+		} {
+			all = append(all, request{name: target + "?" + query, method: "GET", target: target + "?" + query, key: key,
+				status: 400, code: "invalid_field"})
+		}
+	}
+	for _, query := range []string{
+		"after=-1", "after=x", "after=", "after=9007199254740992", "after=1&after=1", "limit=0", "limit=1001", "limit=1.0",
+	} {
+		target := "/v1/admin/audit?" + query
+		all = append(all, request{name: target, method: "GET", target: target, key: asAdmin, status: 400,
+			code: "invalid_field"})
+	}
+	return append(all,
+		request{name: "usage of an unknown tenant", method: "GET", target: "/v1/admin/tenants/nobody/usage", key: asAdmin,
+			status: 404, code: "unknown_tenant"},
+		request{name: "a tenant asks for the audit log", method: "GET", target: "/v1/admin/audit", status: 403,
+			code: "forbidden"},
+		request{name: "a tenant asks for everybody's usage", method: "GET", target: "/v1/admin/usage", status: 403,
+			code: "forbidden"},
+	)
 }
 
 func pathRows() []request {
@@ -361,6 +421,7 @@ func methodRows() []request {
 	for _, call := range []string{
 		"PATCH /v1/record", "HEAD /v1/record", "OPTIONS /v1/record", "TRACE /v1/record", "FOO /v1/record", "post /v1/record",
 		"GET /v1/record/renew", "PUT /v1/record/release", "DELETE /v1/records", "PUT /v1/admin/tenants",
+		"POST /v1/usage", "POST /v1/admin/audit", "DELETE /v1/admin/audit", "POST /v1/admin/plans", "PATCH /v1/admin/plans/x",
 		"DELETE /v1/admin/tenants/fixture", "POST /v1/admin/status", "POST /livez", "DELETE /readyz", "POST /metrics",
 		"PUT /healthz",
 	} {

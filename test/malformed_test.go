@@ -80,6 +80,7 @@ func TestMalformed(t *testing.T) {
 
 func newFixture(t *testing.T) *fixture {
 	c := newCluster(t, 3)
+	c.waitLevel(3) // below, what needs it would be refused for that
 	tenant, limited := c.newTenant("fixture", 0), c.newTenant("limited", 1)
 	f := &fixture{c: c, keys: map[string]string{"": tenant.key, asAdmin: adminToken, asLimited: limited.key}}
 

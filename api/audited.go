@@ -1,0 +1,67 @@
+package api
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/syllecta/syllecta/fsm"
+)
+
+// adminActor is the name and the role under which the audit log has whoever brings the admin token.
+const adminActor = "admin"
+
+// callerAddressHeader carries the original caller's address when one node passes a request on to another.
+const callerAddressHeader = "Syllecta-Caller-Address"
+
+// change has a change of the control plane decided in the log, where it is kept who asked for it. Any outcome but done is
+// a refusal, put into words by refusal; if the result is nil, the answer is written. The leader's state must be current,
+// see catchUp: the commands that are understood depend on it.
+func (x *exchange) change(ctx context.Context, cmd fsm.Command, done fsm.Outcome,
+	refusal func(*fsm.Result) *problem,
+) *fsm.Result {
+	if x.featureLevel() >= fsm.LevelControl {
+		cmd = fsm.Audited{By: x.actor(), Command: cmd}
+	}
+	r := x.decideOne(ctx, cmd)
+	if r == nil || r.Outcome == done {
+		return r
+	}
+	x.refuse(refusal(r))
+	return nil
+}
+
+func (x *exchange) featureLevel() uint32 { return x.node.Directory().FeatureLevel }
+
+// upgraded reports whether all nodes understand what a request asks for. If not, the answer is written.
+func (x *exchange) upgraded() bool {
+	level := x.featureLevel()
+	if level >= fsm.LevelControl {
+		return true
+	}
+	x.refuse(upgradePending.problem("this needs feature level %d and the cluster is at %d, which rises by itself when "+
+		"all nodes run this release; nothing was changed", fsm.LevelControl, level))
+	return false
+}
+
+// actor is the caller as the audit log names it.
+func (x *exchange) actor() fsm.Actor {
+	return fsm.Actor{Name: adminActor, Role: adminActor, RequestID: x.id, Address: x.callerAddress()}
+}
+
+// callerAddress is the IP address the request came from: at a node that it was forwarded to, where the other node says
+// that it came from. It is "" if it is not known. The word of whoever is no node, as a proxy's header, counts for nothing.
+func (x *exchange) callerAddress() string {
+	if x.forwarded {
+		addr, err := netip.ParseAddr(x.r.Header.Get(callerAddressHeader))
+		return plainAddress(addr, err)
+	}
+	hostPort, err := netip.ParseAddrPort(x.r.RemoteAddr)
+	return plainAddress(hostPort.Addr(), err)
+}
+
+func plainAddress(addr netip.Addr, err error) string {
+	if err != nil {
+		return ""
+	}
+	return addr.Unmap().WithZone("").String()
+}
