@@ -101,10 +101,10 @@ func makeBenchKey(ctx context.Context, a admin) (slug string, made newAPIKey, er
 		if i > 1 {
 			slug = fmt.Sprintf("%s-%d", benchTenant, i)
 		}
-		if _, err = a.createTenant(ctx, slug, "syllecta bench", 0); err != nil && codeOf(err) != "conflict" {
+		if _, err = a.createTenant(ctx, tenantSpec{Slug: slug, Name: "syllecta bench"}); err != nil && codeOf(err) != "conflict" {
 			return slug, made, err
 		}
-		if made, err = a.createKey(ctx, slug, "syllecta bench"); codeOf(err) != "limit_reached" {
+		if made, err = a.createKey(ctx, slug, keySpec{Name: "syllecta bench"}); codeOf(err) != "limit_reached" {
 			return slug, made, err
 		}
 	}

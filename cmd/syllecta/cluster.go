@@ -142,6 +142,7 @@ var nextSteps = map[string]string{
 	"quorum_at_risk":   "bring the others back first; what forcing it means says: syllecta cluster remove NODE --dry-run",
 	"outcome_unknown":  "see whether it was done with: syllecta cluster status",
 	"no_leader":        "see why with: syllecta cluster status",
+	"upgrade_pending":  "see the nodes' versions with: syllecta cluster status",
 }
 
 // advised adds the next step to an error that has one.

@@ -35,6 +35,36 @@ func completeWith(f *adminFlags, ask func(ctx context.Context, a admin, args []s
 	}
 }
 
+// onlyOne offers nothing any more once there is an argument.
+func onlyOne(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return complete(cmd, args, typed)
+	}
+}
+
+// completeFlag has a flag completed so.
+func completeFlag(cmd *cobra.Command, name string, complete cobra.CompletionFunc) {
+	// It fails only for a flag that does not exist or was registered twice, which a test would show.
+	_ = cmd.RegisterFlagCompletionFunc(name, complete)
+}
+
+// completePlans offers the names of the plans but for some, for one argument or flag.
+func completePlans(f *adminFlags, except ...string) cobra.CompletionFunc {
+	return completeWith(f, func(ctx context.Context, a admin, _ []string) ([]cobra.Completion, error) {
+		all, err := a.plans(ctx)
+		var offers []cobra.Completion
+		for _, p := range all.value.Plans {
+			if !slices.Contains(except, p.Name) {
+				offers = append(offers, offer(p.Name, p.inWords()))
+			}
+		}
+		return offers, err
+	})
+}
+
 // completeTenants offers the slugs of the tenants, for one argument or flag.
 func completeTenants(f *adminFlags) cobra.CompletionFunc {
 	return completeWith(f, func(ctx context.Context, a admin, _ []string) ([]cobra.Completion, error) {

@@ -27,14 +27,29 @@ func TestNamesComplete(t *testing.T) {
 			`{"id":"n\u001b[31m","raftAddr":"a\nb"}]}`,
 		"GET /v1/admin/tenants":           cannedAnswers["GET /v1/admin/tenants"],
 		"GET /v1/admin/tenants/shop/keys": cannedAnswers["GET /v1/admin/tenants/shop/keys"],
+		"GET /v1/admin/plans":             planAnswers["GET /v1/admin/plans"],
 	}
 	for line, want := range map[string]string{
-		"key list --tenant ":              "shop\tThe Shop|demo",
-		"key create --tenant ":            "shop\tThe Shop|demo",
+		"key list --tenant ":              "shop\tThe Shop|demo|old",
+		"key create --tenant ":            "shop\tThe Shop|demo|old",
 		"key revoke --tenant shop ":       "key_1\tcheckout", // key_2 is revoked
 		"key revoke ":                     "",
 		"key revoke --tenant shop key_1 ": "",
 		"tenant create ":                  "",
+		"tenant show ":                    "shop\tThe Shop|demo|old",
+		"tenant update ":                  "shop\tThe Shop|demo|old",
+		"tenant suspend ":                 "shop\tThe Shop|demo|old",
+		"tenant resume shop ":             "",
+		"tenant create --plan ":           "unlimited\tno limit|gold\t1000 claims per month",
+		"tenant update shop --plan ":      "unlimited\tno limit|gold\t1000 claims per month",
+		"plan show ":                      "unlimited\tno limit|gold\t1000 claims per month",
+		"plan set ":                       "gold\t1000 claims per month",
+		"plan delete ":                    "gold\t1000 claims per month",
+		"plan delete gold ":               "",
+		"key create --scope ":             "records:read|records:write|usage:read",
+		"key create --expires-at ":        "",
+		"usage --tenant ":                 "shop\tThe Shop|demo|old",
+		"usage --from ":                   "",
 		"cluster remove ":                 "node1\t10.0.0.1:4100|node2|n\uFFFD[31m\ta\uFFFDb",
 		"cluster transfer ":               "node1\t10.0.0.1:4100|node2|n\uFFFD[31m\ta\uFFFDb",
 		"cluster promote node1 ":          "",
@@ -52,7 +67,7 @@ func TestCompletionUsesTheFlags(t *testing.T) {
 	api := newAdminAPI(t, cannedAnswers)
 	token := writeToken(t, testToken, 0o600)
 	offers, _ := complete(t, nil, "key", "list", "--server", api.URL, "--admin-token-file", token, "--tenant", "")
-	if len(offers) != 2 || len(api.tokens) != 1 || api.tokens[0] != "Bearer "+testToken {
+	if len(offers) != 3 || len(api.tokens) != 1 || api.tokens[0] != "Bearer "+testToken {
 		t.Errorf("got %q with tokens %q", offers, api.tokens)
 	}
 }

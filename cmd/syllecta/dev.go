@@ -153,14 +153,14 @@ func (d *devCluster) start(ctx context.Context) (devReady, error) {
 // makeKey returns a fresh API key of the demo tenant. The keys of earlier runs end.
 func (d *devCluster) makeKey(ctx context.Context) (string, error) {
 	a := d.adminOf(d.nodes[0])
-	_, err := a.createTenant(ctx, devTenant, "Demo", 0)
+	_, err := a.createTenant(ctx, tenantSpec{Slug: devTenant, Name: "Demo"})
 	if exitCode(err) == exitConflict {
 		err = revokeDevKeys(ctx, a)
 	}
 	if err != nil {
 		return "", err
 	}
-	made, err := a.createKey(ctx, devTenant, devKeyName)
+	made, err := a.createKey(ctx, devTenant, keySpec{Name: devKeyName})
 	return made.Secret, err
 }
 

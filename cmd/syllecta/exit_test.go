@@ -90,7 +90,9 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{}, {"server"}, {"dev"}, {"tenant", "create"}, {"tenant", "list"}, {"key", "create"}, {"key", "list"},
-		{"key", "revoke"}, {"version"}, {"tenant"}, {"key"},
+		{"key", "revoke"}, {"version"}, {"tenant"}, {"key"}, {"tenant", "show"}, {"tenant", "update"}, {"tenant", "suspend"},
+		{"tenant", "resume"}, {"plan"}, {"plan", "list"}, {"plan", "show"}, {"plan", "set"}, {"plan", "delete"}, {"usage"},
+		{"audit"}, {"audit", "list"}, {"audit", "verify"},
 	} {
 		out, _, code := runVerb(t, nil, append(args, "--help")...)
 		_, examples, _ := strings.Cut(out, "Examples:\n")

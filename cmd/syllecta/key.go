@@ -1,7 +1,8 @@
 package main
 
 import (
-	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -24,8 +25,7 @@ func newKey(t *terminal) *cobra.Command {
 	flags := &keyFlags{adminFlags: adminFlags{t: t}}
 	flags.addTo(cmd)
 	cmd.PersistentFlags().StringVar(&flags.tenant, "tenant", "", "`slug` of the tenant (required)")
-	// It fails only for a flag that does not exist or was registered twice, which a test would show.
-	_ = cmd.RegisterFlagCompletionFunc("tenant", completeTenants(&flags.adminFlags))
+	completeFlag(cmd, "tenant", completeTenants(&flags.adminFlags))
 	cmd.AddCommand(newKeyCreate(flags), newKeyList(flags), newKeyRevoke(flags))
 	return cmd
 }
@@ -36,38 +36,6 @@ func (f *keyFlags) admin() (admin, error) {
 		return admin{}, usageErrorf("--tenant is required: the slug of the tenant")
 	}
 	return f.adminFlags.admin()
-}
-
-func newKeyCreate(f *keyFlags) *cobra.Command {
-	var name string
-	cmd := &cobra.Command{
-		Use:   "create",
-		Short: "Create an API key and print its secret, once",
-		Long:  "Create an API key and print its secret. The cluster keeps only a hash: the secret cannot be shown again.",
-		Example: `  syllecta key create --tenant shop
-  syllecta key create --tenant shop --name checkout --json`,
-		Args: cobra.NoArgs,
-	}
-	cmd.Flags().StringVar(&name, "name", "", "what the key is for")
-	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
-		a, err := f.admin()
-		if err != nil {
-			return err
-		}
-		made, err := a.createKey(cmd.Context(), f.tenant, name)
-		if err != nil {
-			return err
-		}
-		if f.json {
-			return f.t.printJSON(made)
-		}
-		if err := f.t.printKeys(made.apiKey); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(f.t.out, "\nAPI key, shown only now: %s\n", made.Secret)
-		return err
-	})
-	return cmd
 }
 
 func newKeyList(f *keyFlags) *cobra.Command {
@@ -123,9 +91,17 @@ func newKeyRevoke(f *keyFlags) *cobra.Command {
 }
 
 func (t *terminal) printKeys(keys ...apiKey) error {
-	w := t.newTable("ID", "NAME", "ENDS IN", "CREATED", "REVOKED")
+	w := t.newTable("ID", "NAME", "ENDS IN", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "REVOKED")
 	for _, k := range keys {
-		w.AppendRow(row(k.ID, k.Name, k.Hint, k.CreatedAt, k.RevokedAt))
+		w.AppendRow(row(k.ID, k.Name, k.Hint, k.scopes(), k.CreatedAt, k.ExpiresAt, k.LastUsedAt, k.RevokedAt))
 	}
 	return t.printTable(w)
+}
+
+// scopes are what a key is good for, in words.
+func (k apiKey) scopes() string {
+	if slices.Equal(k.Scopes, []string{"*"}) {
+		return "all"
+	}
+	return strings.Join(k.Scopes, " ")
 }

@@ -46,8 +46,8 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetOut(t.out)
 	root.SetErr(t.err)
 	root.SetUsageTemplate(usageTemplate)
-	root.AddCommand(newServer(t), newDev(t), newTenant(t), newKey(t), newCluster(t), newSnapshot(t), newTLS(t), newRecover(t),
-		newLogStore(t), newBench(t), newGenerate(t), newVersion(t))
+	root.AddCommand(newServer(t), newDev(t), newTenant(t), newPlan(t), newKey(t), newUsage(t), newAudit(t), newCluster(t),
+		newSnapshot(t), newTLS(t), newRecover(t), newLogStore(t), newBench(t), newGenerate(t), newVersion(t))
 	return root
 }
 

@@ -39,13 +39,17 @@ func identifier(flag, def, usage string, to field[string]) setting {
 }
 
 func choice(name, def string, choices []string, usage string, to field[string]) setting {
-	last := len(choices) - 1
-	return setting{name: name, unit: "word", def: def, usage: usage, choices: choices,
-		allowed: strings.Join(choices[:last], ", ") + " or " + choices[last],
+	return setting{name: name, unit: "word", def: def, usage: usage, choices: choices, allowed: oneOf(choices),
 		set: func(s *settings, value string) bool {
 			*to(s) = value
 			return slices.Contains(choices, value)
 		}}
+}
+
+// oneOf lists the words that are allowed.
+func oneOf(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 // whole are the types a whole number may have in settings.

@@ -47,12 +47,14 @@ func newAdminAPI(t *testing.T, answers map[string]string) *adminAPI {
 		if !ok {
 			answer = `{"title":"Not found","status":404,"detail":"no such thing","code":"not_found"}`
 		}
-		var p problem
+		var p struct {
+			Status any // a number in a problem, and a word in a tenant
+		}
 		if err := json.Unmarshal([]byte(answer), &p); err != nil {
 			t.Errorf("the test's answer: %v", err)
 		}
-		if p.Status != 0 {
-			w.WriteHeader(p.Status)
+		if status, ok := p.Status.(float64); ok {
+			w.WriteHeader(int(status))
 		}
 		io.WriteString(w, answer)
 	}))
@@ -66,19 +68,24 @@ func (a *adminAPI) env() map[string]string {
 }
 
 const (
-	shop   = `{"id":"ten_1","slug":"shop","name":"The Shop","monthlyClaims":1000,"createdAt":"2026-11-23T10:00:00.000Z"}`
-	demo   = `{"id":"ten_2","slug":"demo","name":"","monthlyClaims":0,"createdAt":"2026-11-23T11:00:00.000Z"}`
-	keyOne = `{"id":"key_1","name":"checkout","hint":"x7Qz","createdAt":"2026-11-23T10:00:00.000Z"}`
-	// keyOneMade is the answer to making keyOne.
-	keyOneMade = `{"id":"key_1","name":"checkout","hint":"x7Qz","createdAt":"2026-11-23T10:00:00.000Z","secret":"ck_secret"}`
+	shop = `{"id":"ten_1","slug":"shop","name":"The Shop","plan":"starter","status":"active","monthlyClaims":1000,` +
+		`"createdAt":"2026-11-23T10:00:00.000Z"}`
+	demo = `{"id":"ten_2","slug":"demo","name":"","plan":"unlimited","status":"suspended","monthlyClaims":0,` +
+		`"createdAt":"2026-11-23T11:00:00.000Z"}`
+	oldTenant = `{"id":"ten_3","slug":"old","name":"","monthlyClaims":0,"createdAt":"2026-11-23T11:00:00.000Z"}`
 
-	keyTwo = `{"id":"key_2","name":"","hint":"9aBc","createdAt":"2026-11-23T10:05:00.000Z",` +
+	keyOneMembers = `{"id":"key_1","name":"checkout","hint":"x7Qz","scopes":["records:read","records:write"],` +
+		`"createdAt":"2026-11-23T10:00:00.000Z","expiresAt":"2027-01-01T00:00:00.000Z"`
+	keyOne     = keyOneMembers + `,"lastUsedAt":"2026-11-24T10:00:00.000Z"}`
+	keyOneMade = keyOneMembers + `,"secret":"ck_secret"}` // the answer to making keyOne
+
+	keyTwo = `{"id":"key_2","name":"","hint":"9aBc","scopes":["*"],"createdAt":"2026-11-23T10:05:00.000Z",` +
 		`"revokedAt":"2026-11-23T11:00:00.000Z"}`
 )
 
 var cannedAnswers = map[string]string{
 	"POST /v1/admin/tenants":                     shop,
-	"GET /v1/admin/tenants":                      `{"tenants":[` + shop + `,` + demo + `]}`,
+	"GET /v1/admin/tenants":                      `{"tenants":[` + shop + `,` + demo + `,` + oldTenant + `]}`,
 	"POST /v1/admin/tenants/shop/keys":           keyOneMade,
 	"GET /v1/admin/tenants/shop/keys":            `{"keys":[` + keyOne + `,` + keyTwo + `]}`,
 	"GET /v1/admin/tenants/empty/keys":           `{"keys":null}`,
@@ -101,24 +108,25 @@ func TestVerbs(t *testing.T) {
 	}{
 		{[]string{"tenant", "create", "shop", "--name", "The Shop", "--monthly-claims", "1000"},
 			`POST /v1/admin/tenants {"slug":"shop","name":"The Shop","monthlyClaims":1000}`, `
-ID     SLUG  NAME      CLAIMS PER MONTH  CREATED
-ten_1  shop  The Shop  1000              2026-11-23T10:00:00.000Z
+ID     SLUG  NAME      PLAN     STATUS  CLAIMS PER MONTH  CREATED
+ten_1  shop  The Shop  starter  active  1000              2026-11-23T10:00:00.000Z
 `},
 		{[]string{"tenant", "create", "shop", "--json"}, `POST /v1/admin/tenants {"slug":"shop"}`, `
 ` + shop + `
 `},
 		{[]string{"tenant", "list"}, `GET /v1/admin/tenants`, `
-ID     SLUG  NAME      CLAIMS PER MONTH  CREATED
-ten_1  shop  The Shop  1000              2026-11-23T10:00:00.000Z
-ten_2  demo            no limit          2026-11-23T11:00:00.000Z
+ID     SLUG  NAME      PLAN       STATUS     CLAIMS PER MONTH  CREATED
+ten_1  shop  The Shop  starter    active     1000              2026-11-23T10:00:00.000Z
+ten_2  demo            unlimited  suspended  no limit          2026-11-23T11:00:00.000Z
+ten_3  old                                   no limit          2026-11-23T11:00:00.000Z
 `},
 		{[]string{"tenant", "list", "--json"}, `GET /v1/admin/tenants`, `
-{"tenants":[` + shop + `,` + demo + `]}
+{"tenants":[` + shop + `,` + demo + `,` + oldTenant + `]}
 `},
 		{[]string{"key", "create", "--tenant", "shop", "--name", "checkout"},
 			`POST /v1/admin/tenants/shop/keys {"name":"checkout"}`, `
-ID     NAME      ENDS IN  CREATED                   REVOKED
-key_1  checkout  x7Qz     2026-11-23T10:00:00.000Z
+ID     NAME      ENDS IN  SCOPES                      CREATED                   EXPIRES                   LAST USED  REVOKED
+key_1  checkout  x7Qz     records:read records:write  2026-11-23T10:00:00.000Z  2027-01-01T00:00:00.000Z
 
 API key, shown only now: ck_secret
 `},
@@ -126,22 +134,22 @@ API key, shown only now: ck_secret
 ` + keyOneMade + `
 `},
 		{[]string{"key", "list", "--tenant", "shop"}, `GET /v1/admin/tenants/shop/keys`, `
-ID     NAME      ENDS IN  CREATED                   REVOKED
-key_1  checkout  x7Qz     2026-11-23T10:00:00.000Z
-key_2            9aBc     2026-11-23T10:05:00.000Z  2026-11-23T11:00:00.000Z
+ID     NAME      ENDS IN  SCOPES                      CREATED                   EXPIRES                   LAST USED                 REVOKED
+key_1  checkout  x7Qz     records:read records:write  2026-11-23T10:00:00.000Z  2027-01-01T00:00:00.000Z  2026-11-24T10:00:00.000Z
+key_2            9aBc     all                         2026-11-23T10:05:00.000Z                                                      2026-11-23T11:00:00.000Z
 `},
 		{[]string{"key", "list", "--tenant", "empty", "--json"}, `GET /v1/admin/tenants/empty/keys`, `
 {"keys":[]}
 `},
 		{[]string{"key", "revoke", "--tenant", "shop", "key_2"}, `DELETE /v1/admin/tenants/shop/keys/key_2`, `
-ID     NAME  ENDS IN  CREATED                   REVOKED
-key_2        9aBc     2026-11-23T10:05:00.000Z  2026-11-23T11:00:00.000Z
+ID     NAME  ENDS IN  SCOPES  CREATED                   EXPIRES  LAST USED  REVOKED
+key_2        9aBc     all     2026-11-23T10:05:00.000Z                      2026-11-23T11:00:00.000Z
 `},
 		{[]string{"key", "revoke", "--tenant", "a/b", "k?x", "--json"}, `DELETE /v1/admin/tenants/a%2Fb/keys/k%3Fx`, `
 ` + keyTwo + `
 `},
 		{[]string{"key", "list", "--tenant", "\x1b[31mred\x1b"}, `GET /v1/admin/tenants/%1B%5B31mred%1B/keys`, `
-ID        NAME  ENDS IN  CREATED  REVOKED
+ID        NAME  ENDS IN  SCOPES  CREATED  EXPIRES  LAST USED  REVOKED
 ` + "\uFFFD[31mred  a\uFFFDb" + `
 `},
 	} {

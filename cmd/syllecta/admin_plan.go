@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// unlimitedPlan is the built-in plan that never changes, and that of a tenant which has no other.
+const unlimitedPlan = "unlimited"
+
+// plan is what tenants may be entitled to, as the admin API shows it. 0 is no limit of the plan's own.
+type plan struct {
+	Name              string `json:"name"`
+	MonthlyClaims     int64  `json:"monthlyClaims"`
+	RequestsPerSecond int64  `json:"requestsPerSecond"`
+	MaxTTLSeconds     int64  `json:"maxTtlSeconds"`
+	MaxBodyBytes      int64  `json:"maxBodyBytes"`
+}
+
+// planLimits are a plan without its name, which its path has.
+type planLimits struct {
+	MonthlyClaims     int64 `json:"monthlyClaims,omitempty"`
+	RequestsPerSecond int64 `json:"requestsPerSecond,omitempty"`
+	MaxTTLSeconds     int64 `json:"maxTtlSeconds,omitempty"`
+	MaxBodyBytes      int64 `json:"maxBodyBytes,omitempty"`
+}
+
+func (p plan) limits() planLimits {
+	return planLimits{p.MonthlyClaims, p.RequestsPerSecond, p.MaxTTLSeconds, p.MaxBodyBytes}
+}
+
+// planList is the answer to asking for all plans.
+type planList struct {
+	Plans []plan `json:"plans"`
+}
+
+const plansPath = "/v1/admin/plans"
+
+func planPath(name string) string { return plansPath + "/" + url.PathEscape(name) }
+
+func (a admin) plans(ctx context.Context) (all told[planList], err error) {
+	err = a.call(ctx, http.MethodGet, plansPath, nil, &all)
+	return all, err
+}
+
+func (a admin) plan(ctx context.Context, name string) (found told[plan], err error) {
+	err = a.call(ctx, http.MethodGet, planPath(name), nil, &found)
+	return found, err
+}
+
+// putPlan makes a plan, or replaces all limits of one.
+func (a admin) putPlan(ctx context.Context, name string, limits planLimits) (kept told[plan], err error) {
+	err = a.call(ctx, http.MethodPut, planPath(name), limits, &kept)
+	return kept, err
+}
+
+func (a admin) deletePlan(ctx context.Context, name string) (done told[struct{}], err error) {
+	err = a.call(ctx, http.MethodDelete, planPath(name), nil, &done)
+	return done, err
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// The states of a tenant.
+const (
+	tenantActive    = "active"
+	tenantSuspended = "suspended"
+)
+
+// tenant is a customer of the cluster, as the admin API shows it.
+type tenant struct {
+	ID            string      `json:"id"`
+	Slug          string      `json:"slug"`
+	Name          string      `json:"name"`
+	Plan          string      `json:"plan,omitempty"`
+	Status        string      `json:"status,omitempty"`
+	MonthlyClaims int64       `json:"monthlyClaims"` // 0 leaves it to the plan
+	CreatedAt     string      `json:"createdAt"`
+	Usage         *monthUsage `json:"usage,omitempty"` // only of one that was asked for by its slug
+}
+
+// tenantSpec is what a new tenant is to be.
+type tenantSpec struct {
+	Slug          string `json:"slug"`
+	Name          string `json:"name,omitempty"`
+	Plan          string `json:"plan,omitempty"`
+	MonthlyClaims int64  `json:"monthlyClaims,omitempty"`
+}
+
+// tenantChange is what of a tenant is to change. Members that are nil stay as they are.
+type tenantChange struct {
+	Name          *string `json:"name,omitempty"`
+	Plan          *string `json:"plan,omitempty"`
+	MonthlyClaims *int64  `json:"monthlyClaims,omitempty"`
+	Status        *string `json:"status,omitempty"`
+}
+
+const tenantsPath = "/v1/admin/tenants"
+
+func tenantPath(slug string) string { return tenantsPath + "/" + url.PathEscape(slug) }
+
+func (a admin) createTenant(ctx context.Context, spec tenantSpec) (made tenant, err error) {
+	err = a.call(ctx, http.MethodPost, tenantsPath, spec, &made)
+	return made, err
+}
+
+func (a admin) tenants(ctx context.Context) ([]tenant, error) {
+	var out struct {
+		Tenants []tenant `json:"tenants"`
+	}
+	err := a.call(ctx, http.MethodGet, tenantsPath, nil, &out)
+	return out.Tenants, err
+}
+
+func (a admin) tenant(ctx context.Context, slug string) (found told[tenant], err error) {
+	err = a.call(ctx, http.MethodGet, tenantPath(slug), nil, &found)
+	return found, err
+}
+
+func (a admin) changeTenant(ctx context.Context, slug string, change tenantChange) (changed told[tenant], err error) {
+	err = a.call(ctx, http.MethodPatch, tenantPath(slug), change, &changed)
+	return changed, err
+}

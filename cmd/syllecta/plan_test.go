@@ -1,0 +1,124 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	gold = `{"name":"gold","monthlyClaims":1000,"requestsPerSecond":20,"maxTtlSeconds":604800,"maxBodyBytes":0}`
+	free = `{"name":"unlimited","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0,"new":"later"}`
+
+	planHeader = "NAME       CLAIMS PER MONTH  REQUESTS PER SECOND  MAX TTL SECONDS  MAX BODY BYTES\n"
+	goldHeader = "NAME  CLAIMS PER MONTH  REQUESTS PER SECOND  MAX TTL SECONDS  MAX BODY BYTES\n"
+	goldRow    = "gold  1000              20                   604800           by node\n"
+	planInUse  = "tenants have the plan gold; give them another one first"
+)
+
+var planAnswers = map[string]string{
+	"GET /v1/admin/plans":           `{"plans":[` + free + `,` + gold + `]}`,
+	"GET /v1/admin/plans/gold":      gold,
+	"GET /v1/admin/plans/unlimited": free,
+	"GET /v1/admin/plans/broken":    refusal(500, "internal"),
+	"PUT /v1/admin/plans/gold":      gold,
+	"PUT /v1/admin/plans/new":       strings.Replace(gold, "gold", "new", 1),
+	"PUT /v1/admin/plans/a%2Fb":     refusal(400, "invalid_field"),
+	"PUT /v1/admin/plans/unlimited": refusal(409, "conflict"),
+	"PUT /v1/admin/plans/full":      refusal(409, "limit_reached"),
+	"PUT /v1/admin/plans/early":     refusal(409, "upgrade_pending"),
+	"DELETE /v1/admin/plans/gold":   `{"ok":true}`,
+	"DELETE /v1/admin/plans/used":   `{"title":"T","status":409,"detail":"` + planInUse + `","code":"conflict"}`,
+}
+
+// verbCase is a command line, what it asks the API, and what it prints.
+type verbCase struct {
+	args     string
+	requests []string
+	out      string
+	errText  string
+	code     int
+}
+
+// check runs the command line against an API with those answers.
+func (c verbCase) check(t *testing.T, answers map[string]string) {
+	t.Helper()
+	api := newAdminAPI(t, answers)
+	out, errText, code := runVerb(t, api.env(), strings.Fields(c.args)...)
+	if out != c.out || code != c.code {
+		t.Errorf("exit code %d, want %d, stdout\n%swant\n%s", code, c.code, out, c.out)
+	}
+	if want := ending(c.errText); errText != "syllecta: "+want && errText != want {
+		t.Errorf("stderr\n%swant\n%s", errText, want)
+	}
+	if !slices.Equal(api.requests, c.requests) {
+		t.Errorf("got requests %q, want %q", api.requests, c.requests)
+	}
+}
+
+func TestPlanVerbs(t *testing.T) {
+	t.Parallel()
+	const getGold, putGold = "GET /v1/admin/plans/gold", "PUT /v1/admin/plans/gold "
+	for _, c := range []verbCase{
+		{"plan list", []string{"GET /v1/admin/plans"}, planHeader +
+			"unlimited  no limit          no limit             by node          by node\n" +
+			"gold       1000              20                   604800           by node\n", "", exitOK},
+		{"plan list --json", []string{"GET /v1/admin/plans"}, planAnswers["GET /v1/admin/plans"] + "\n", "", exitOK},
+		{"plan show gold", []string{getGold}, goldHeader + goldRow, "", exitOK},
+		{"plan show unlimited --json", []string{"GET /v1/admin/plans/unlimited"}, free + "\n", "", exitOK},
+		{"plan show none", []string{"GET /v1/admin/plans/none"}, "",
+			"no such thing (not_found); see the plans with: syllecta plan list", exitNotFound},
+
+		{"plan set gold --monthly-claims 2000", []string{getGold,
+			putGold + `{"monthlyClaims":2000,"requestsPerSecond":20,"maxTtlSeconds":604800}`},
+			goldHeader + goldRow + "plan gold was changed: monthly-claims from 1000 to 2000\n", "", exitOK},
+		{"plan set gold --requests-per-second 0 --max-body-bytes 65536 --json", []string{getGold,
+			putGold + `{"monthlyClaims":1000,"maxTtlSeconds":604800,"maxBodyBytes":65536}`}, gold + "\n", "", exitOK},
+		{"plan set gold --max-ttl-seconds 0 --max-body-bytes 1", []string{getGold,
+			putGold + `{"monthlyClaims":1000,"requestsPerSecond":20,"maxBodyBytes":1}`}, goldHeader + goldRow +
+			"plan gold was changed: max-ttl-seconds from 604800 to 0, max-body-bytes from 0 to 1\n", "", exitOK},
+		{"plan set gold --monthly-claims 1000", []string{getGold,
+			putGold + `{"monthlyClaims":1000,"requestsPerSecond":20,"maxTtlSeconds":604800}`},
+			goldHeader + goldRow + "plan gold had these limits before\n", "", exitOK},
+		{"plan set new --monthly-claims 5", []string{"GET /v1/admin/plans/new",
+			`PUT /v1/admin/plans/new {"monthlyClaims":5}`},
+			strings.Replace(goldHeader+goldRow, "gold", "new ", 1) + "plan new is new\n", "", exitOK},
+		{"plan set a/b", []string{"GET /v1/admin/plans/a%2Fb", "PUT /v1/admin/plans/a%2Fb {}"}, "",
+			"it cannot be (invalid_field)", exitUsage},
+		{"plan set broken", []string{"GET /v1/admin/plans/broken"}, "", "it cannot be (internal)", exitFailure},
+		{"plan set unlimited --monthly-claims 1", []string{"GET /v1/admin/plans/unlimited",
+			`PUT /v1/admin/plans/unlimited {"monthlyClaims":1}`}, "", "it cannot be (conflict)", exitConflict},
+		{"plan set full", []string{"GET /v1/admin/plans/full", "PUT /v1/admin/plans/full {}"}, "",
+			"it cannot be (limit_reached)", exitConflict},
+		{"plan set early", []string{"GET /v1/admin/plans/early", "PUT /v1/admin/plans/early {}"}, "",
+			"it cannot be (upgrade_pending); see the nodes' versions with: syllecta cluster status", exitConflict},
+
+		{"plan delete gold", []string{"DELETE /v1/admin/plans/gold"}, "plan gold was deleted\n", "", exitOK},
+		{"plan delete gold --json", []string{"DELETE /v1/admin/plans/gold"}, `{"ok":true}` + "\n", "", exitOK},
+		{"plan delete used", []string{"DELETE /v1/admin/plans/used"}, "", planInUse + " (conflict)", exitConflict},
+		{"plan delete none", []string{"DELETE /v1/admin/plans/none"}, "",
+			"no such thing (not_found); see the plans with: syllecta plan list", exitNotFound},
+
+		{"plan set gold --monthly-claims -1", nil, "",
+			"--monthly-claims: -1 is not allowed; it must be a whole number from 0 to 9007199254740991", exitUsage},
+		{"plan set gold --requests-per-second 1000001", nil, "",
+			"--requests-per-second: 1000001 is not allowed; it must be a whole number from 0 to 1000000", exitUsage},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			c.check(t, planAnswers)
+		})
+	}
+}
+
+func TestPlanUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"nonsense", "list x", "show", "show a b", "set", "set gold --monthly-claims x",
+		"set gold --max-ttl-seconds -1", "set gold --max-body-bytes 99999999999", "delete", "delete a b"} {
+		api := newAdminAPI(t, planAnswers)
+		_, errText, code := runVerb(t, api.env(), append([]string{"plan"}, strings.Fields(args)...)...)
+		if code != exitUsage || len(api.requests) != 0 || errText == "" {
+			t.Errorf("%s: exit code %d, %q, requests %q", args, code, errText, api.requests)
+		}
+	}
+}
