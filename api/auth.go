@@ -69,7 +69,11 @@ func refusedKey() *problem {
 // authenticate lets a request pass whose caller has the route's role.
 func authenticate(next handler) handler {
 	return func(x *exchange) {
-		if p := x.identify(); p != nil {
+		p := x.identify()
+		if over := x.limitUnproven(); over != nil {
+			p = over
+		}
+		if p != nil {
 			x.refuse(p)
 			return
 		}

@@ -20,6 +20,9 @@ func postRecords(x *exchange) {
 		x.refuse(p)
 		return
 	}
+	if !x.takeClaims(len(claims)) {
+		return
+	}
 	var longest time.Duration
 	calls := make([]cluster.Call, len(claims))
 	for i := range claims {

@@ -57,6 +57,10 @@ type Config struct {
 	LeaderWait     time.Duration // how long a request waits for a leader to be known
 	MaxConnections int           // accepted at a time; more wait in the listener's backlog
 
+	// RequestsPerAddress is how many requests per second an address may send to routes that ask for credentials, in a
+	// burst twice as many; 0 is no limit.
+	RequestsPerAddress int
+
 	// TLS makes the server speak TLS, 1.2 at least, whatever its MinVersion; nil is plain HTTP. It has a certificate, or
 	// a GetCertificate that is asked on each handshake.
 	TLS *tls.Config
@@ -119,6 +123,8 @@ func (c Config) validate() error {
 	check(c.RequestTimeout > 0, "the request timeout %s is not positive", c.RequestTimeout)
 	check(c.LeaderWait > 0, "the wait for a leader %s is not positive", c.LeaderWait)
 	check(c.MaxConnections > 0, "the connection limit %d is not positive", c.MaxConnections)
+	check(c.RequestsPerAddress >= 0 && c.RequestsPerAddress <= maxRate,
+		"the requests per address %d are not between 0 and %d per second", c.RequestsPerAddress, maxRate)
 	check(c.TLS == nil || len(c.TLS.Certificates) > 0 || c.TLS.GetCertificate != nil, "TLS has no certificate")
 	return errors.Join(errs...)
 }

@@ -31,6 +31,8 @@ func TestConfig(t *testing.T) {
 		"request timeout":        {RequestTimeout: -1},
 		"wait for a leader":      {LeaderWait: -1},
 		"connection limit":       {MaxConnections: -1},
+		"requests per address":   {RequestsPerAddress: -1},
+		"between 0 and 1000000":  {RequestsPerAddress: 1_000_001},
 		"TLS has no certificate": {TLS: &tls.Config{}},
 		"needs a gatherer":       {Metrics: prometheus.WrapRegistererWith(nil, reg)},
 		"not between 1 and 1048": {MaxRecordBodyBytes: -1},

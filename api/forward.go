@@ -103,7 +103,7 @@ func (x *exchange) relay(resp *http.Response, doubtful bool) verdict {
 		// life, or the API key, revoked a moment ago: coming again tells which.
 		x.giveUp(doubtful)
 		return answered
-	case status == http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests && doubtful:
 		refusal, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusalBytes))
 		if v := x.refusalVerdict(refusal, doubtful); v != answered {
 			return v
@@ -116,7 +116,7 @@ func (x *exchange) relay(resp *http.Response, doubtful bool) verdict {
 	return answered
 }
 
-// refusalVerdict reads a 503 of the leader: answered means that it is to be passed on.
+// refusalVerdict reads a 503 or 429 of the leader: answered means that it is to be passed on.
 func (x *exchange) refusalVerdict(refusal []byte, doubtful bool) verdict {
 	var code string
 	decodeObject(refusal, func(d *decoder, name []byte) *problem {
@@ -128,6 +128,8 @@ func (x *exchange) refusalVerdict(refusal []byte, doubtful bool) verdict {
 	switch {
 	case code == noLeader.code:
 		return undone
+	case code == usageLimitExceeded.code:
+		return answered // decided in the log, where a claim that was granted before is granted again
 	case doubtful, code == outcomeUnknown.code && x.route.claims:
 		return unsure
 	default:

@@ -25,6 +25,7 @@ type problem struct {
 	leader     string        // who to ask instead
 	resetAtMs  int64         // when the usage limit is lifted
 	held       *fsm.Result   // the lock that is in the way
+	quota      *quota        // what the bucket says that has too few tokens
 }
 
 func (k *errorKind) problem(format string, args ...any) *problem {
@@ -100,8 +101,11 @@ func (p *problem) setHeaders(h http.Header, now time.Time) {
 		reset := time.UnixMilli(p.resetAtMs).UTC()
 		window := reset.Sub(reset.AddDate(0, -1, 0))
 		left := max(reset.Sub(now), time.Second)
-		h["RateLimit-Policy"] = []string{fmt.Sprintf(`"claims";q=%d;w=%s`, p.limit, wholeSeconds(window))}
-		h["RateLimit"] = []string{`"claims";r=0;t=` + wholeSeconds(left)}
+		h[rateLimitPolicyHeader] = []string{fmt.Sprintf(`"claims";q=%d;w=%s`, p.limit, wholeSeconds(window))}
+		h[rateLimitHeader] = []string{`"claims";r=0;t=` + wholeSeconds(left)}
+	}
+	if p.quota != nil {
+		p.quota.setFields(h)
 	}
 }
 

@@ -85,6 +85,9 @@ func postRecord(x *exchange) {
 		x.refuse(p)
 		return
 	}
+	if !x.takeClaims(1) {
+		return
+	}
 	x.complement(&c.Claim, "")
 	ctx, cancel := x.deadline(c.wait)
 	defer cancel()

@@ -26,6 +26,9 @@ func TestEveryRoute(t *testing.T) {
 		if takesBody := rt.method == "POST" || rt.method == "PUT" || rt.method == "PATCH"; takesBody && rt.limit <= 0 && !rt.stream {
 			t.Errorf("%s has no body limit", name)
 		}
+		if rt.claims != (rt.path == "/v1/records" || rt.method == "POST" && rt.path == "/v1/record") {
+			t.Errorf("%s: claims is %v", name, rt.claims)
+		}
 		if rt.method == "GET" && rt.limit != 0 {
 			t.Errorf("%s reads a body", name)
 		}
