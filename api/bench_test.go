@@ -31,9 +31,14 @@ func BenchmarkDecodeComplete(b *testing.B) {
 
 func BenchmarkClaim(b *testing.B) { benchmarkClaim(b, func(*Server) {}) }
 
-// BenchmarkLimitedClaim shows what a limit per API key adds.
+// BenchmarkLimitedClaim shows what a limit per API key adds, and BenchmarkClaimAmongFailures what it does when
+// credentials of another address have just been refused.
 func BenchmarkLimitedClaim(b *testing.B) {
 	benchmarkClaim(b, func(s *Server) { limitTo(s, maxRate) })
+}
+
+func BenchmarkClaimAmongFailures(b *testing.B) {
+	benchmarkClaim(b, func(s *Server) { attempt(b, s, "192.0.2.99:1") })
 }
 
 func benchmarkClaim(b *testing.B, prepare func(*Server)) {

@@ -9,7 +9,8 @@
 //	limitAddress       429 for an address that sends too many requests, if that is limited
 //	requireNode        503 until a node is attached
 //	checkContent       coding, media type and declared length, before anything is read
-//	authenticate       API key, admin token, or the ticket of a node that sent the caller here
+//	authenticate       API key, admin token, or the ticket of a node that sent the caller here; 429 for an address whose
+//	                   credentials keep being refused
 //	readBody           the bounded body
 //	the handler        decode → a claim's token from the bucket of its API key → exchange.onLeader → answer
 //

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -98,7 +99,7 @@ func (x *exchange) forwardedRequest(ctx context.Context, leader cluster.Peer) (*
 func (x *exchange) relay(resp *http.Response, doubtful bool) verdict {
 	body := io.Reader(resp.Body)
 	switch status := resp.StatusCode; {
-	case status == http.StatusForbidden:
+	case status == http.StatusForbidden, status == http.StatusTooManyRequests && throttlesTickets(resp.Header):
 		// This node has identified the caller. What the leader refuses is the ticket, made under a key of its earlier
 		// life, or the API key, revoked a moment ago: coming again tells which.
 		x.giveUp(doubtful)
@@ -114,6 +115,12 @@ func (x *exchange) relay(resp *http.Response, doubtful bool) verdict {
 	}
 	x.copyAnswer(resp, body)
 	return answered
+}
+
+// throttlesTickets reports whether a 429 of the leader is about tickets that it refused before, and not about the
+// caller.
+func throttlesTickets(h http.Header) bool {
+	return strings.HasPrefix(h.Get(rateLimitHeader), `"`+failedAuthPolicy+`";`)
 }
 
 // refusalVerdict reads a 503 or 429 of the leader: answered means that it is to be passed on.

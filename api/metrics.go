@@ -39,7 +39,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "syllecta_http_rate_limited_total",
-			Help: "Requests refused because too many came with one API key or from one address.",
+			Help: "Requests refused because too many came: with one API key, from one address, or with refused credentials.",
 		}, []string{"reason"}),
 	}
 	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.limited} {

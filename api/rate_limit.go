@@ -6,24 +6,29 @@ import (
 	"time"
 )
 
+// NoLimit is a rate without a limit where 0 means the default.
+const NoLimit = -1
+
 // maxRate bounds a rate that is configured, in requests per second.
 const maxRate = 1_000_000
 
 // Seconds after which an empty bucket is full again; as many times the rate is the burst.
 const (
-	requestWindow = 2
-	addressWindow = 2
+	requestWindow    = 2
+	addressWindow    = 2
+	failedAuthWindow = 5
 )
 
 // limitReason says which limit refused a request, for the metrics.
 type limitReason string
 
 const (
-	limitedKey     limitReason = "key"
-	limitedAddress limitReason = "address"
+	limitedKey        limitReason = "key"
+	limitedAddress    limitReason = "address"
+	limitedFailedAuth limitReason = "failed_auth"
 )
 
-var limitReasons = []limitReason{limitedKey, limitedAddress}
+var limitReasons = []limitReason{limitedKey, limitedAddress, limitedFailedAuth}
 
 // limited is the refusal of a request for which a bucket has too few tokens.
 func (x *exchange) limited(reason limitReason, q quota, format string, args ...any) *problem {

@@ -48,7 +48,7 @@ func TestEveryRoute(t *testing.T) {
 func TestEveryRouteAsksForItsRole(t *testing.T) {
 	t.Parallel()
 	n, key := newFakeNode(t, "n1")
-	s := newTestServer(t, n, nil)
+	s := newTestServer(t, n, func(c *Config) { c.FailedAuthPerSecond = NoLimit })
 	for _, rt := range s.routes() {
 		path := strings.NewReplacer(":tenant", testTenant, ":key", "key_9", ":node", "n9").Replace(rt.path)
 		for credentials, opens := range map[string]role{"": rolePublic, asTenant(key): roleTenant, asAdmin: roleAdmin} {

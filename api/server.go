@@ -49,9 +49,12 @@ type Server struct {
 	keyHasher atomic.Pointer[keyHasher]
 
 	// requestRate is how many claims per second each API key of a tenant may make; 0 is no limit.
-	requestRate func(*fsm.Tenant) int
-	perKey      *buckets[[32]byte] // by the key's hash
-	perAddress  *buckets[netip.Addr]
+	requestRate   func(*fsm.Tenant) int
+	perKey        *buckets[[32]byte] // by the key's hash
+	perAddress    *buckets[netip.Addr]
+	failedKeys    *failedAuth // API keys and admin tokens
+	failedTickets *failedAuth
+	familiar      *familiar
 
 	// draining ends when draining starts, base when requests in flight are cancelled.
 	draining      context.Context
@@ -78,9 +81,12 @@ func New(cfg Config) (*Server, error) {
 		forwarder: newForwarder(cfg.ForwardRoots),
 		now:       time.Now,
 
-		requestRate: unlimited,
-		perKey:      newBuckets[[32]byte]("requests", requestWindow),
-		perAddress:  newBuckets[netip.Addr]("address", addressWindow),
+		requestRate:   unlimited,
+		perKey:        newBuckets[[32]byte]("requests", requestWindow),
+		perAddress:    newBuckets[netip.Addr]("address", addressWindow),
+		failedKeys:    newFailedAuth(cfg.FailedAuthPerSecond),
+		failedTickets: newFailedAuth(cfg.FailedAuthPerSecond),
+		familiar:      newFamiliar(),
 	}
 	cfg.AdminToken = ""
 	s.cfg = cfg
