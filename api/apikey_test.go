@@ -4,7 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"hash"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -82,4 +84,24 @@ func TestHashKeyOfTheDirectory(t *testing.T) {
 			}
 		}
 	}
+}
+
+// countingHash counts the API keys that are hashed.
+type countingHash struct {
+	hash.Hash
+	count *atomic.Int64
+}
+
+func (h countingHash) Reset() {
+	h.count.Add(1)
+	h.Hash.Reset()
+}
+
+// countHashes counts the API keys that a server hashes from now on.
+func countHashes(s *Server) *atomic.Int64 {
+	count := new(atomic.Int64)
+	h := &keyHasher{secret: testKeySecret}
+	h.macs.New = func() any { return countingHash{hmac.New(sha256.New, testKeySecret[:]), count} }
+	s.keyHasher.Store(h)
+	return count
 }

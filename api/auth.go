@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"net/http"
 	"strings"
 	"time"
 
@@ -69,7 +70,11 @@ func refusedKey() *problem {
 // authenticate lets a request pass whose caller has the route's role.
 func authenticate(next handler) handler {
 	return func(x *exchange) {
-		if p := x.identify(); p != nil {
+		p := x.identify()
+		if over := x.limitUnproven(); over != nil {
+			p = over
+		}
+		if p != nil {
 			x.refuse(p)
 			return
 		}
@@ -87,11 +92,33 @@ func (x *exchange) identify() *problem {
 			return p
 		}
 	}
-	secret, ok := bearer(x.r.Header)
-	if x.route.role == roleAdmin {
-		return x.identifyAdmin(secret)
+	return x.identifyBySecret()
+}
+
+// identifyBySecret accepts the API key or admin token of the Authorization header.
+func (x *exchange) identifyBySecret() *problem {
+	secret, present := bearer(x.r.Header)
+	q, throttled := x.s.failedKeys.throttles(x)
+	if throttled && !x.s.familiar.has(secret) {
+		return x.throttled(q)
 	}
-	return x.identifyTenant(secret, ok)
+	var p *problem
+	if x.route.role == roleAdmin {
+		p = x.identifyAdmin(secret)
+	} else {
+		p = x.identifyTenant(secret, present)
+	}
+	switch {
+	case x.s.failedKeys.rate == 0:
+	case p == nil:
+		x.s.familiar.add(secret)
+	case p.kind.status == http.StatusForbidden:
+		x.s.failedKeys.count(x)
+		if throttled {
+			return x.throttled(q) // as if the secret had not been looked at
+		}
+	}
+	return p
 }
 
 func (x *exchange) identifyAdmin(secret string) *problem {
@@ -149,14 +176,26 @@ func (x *exchange) identifyByTicket() (ticketed bool, p *problem) {
 	if text == "" || p != nil {
 		return false, p
 	}
+	if q, throttled := x.s.failedTickets.throttles(x); throttled {
+		return true, x.throttled(q)
+	}
 	if p := x.readBody(); p != nil {
 		return true, p
 	}
+	p = x.admitTicket(text, query)
+	if p != nil {
+		x.s.failedTickets.count(x)
+	}
+	return true, p
+}
+
+// admitTicket makes the caller that the ticket names the caller of this request, if the ticket is good for it.
+func (x *exchange) admitTicket(text, query string) *problem {
 	use := x.ticketUse(x.node.ID(), query)
 	use.forwardID = x.forwardID()
 	t, ok := openTicket(text, x.node.TicketKey(), use, x.s.now())
 	if !ok || t.role != x.route.role {
-		return true, refusedKey()
+		return refusedKey()
 	}
 	if use.forwardID != "" {
 		x.forwarded = true
@@ -164,14 +203,14 @@ func (x *exchange) identifyByTicket() (ticketed bool, p *problem) {
 	}
 	if t.role == roleAdmin {
 		x.caller = caller{role: roleAdmin}
-		return true, nil
+		return nil
 	}
 	dir := x.node.Directory()
 	key := keyNamed(dir, t.tenant, t.keyID)
 	if key == nil {
-		return true, refusedKey()
+		return refusedKey()
 	}
-	return true, x.admit(dir, key)
+	return x.admit(dir, key)
 }
 
 // keyNamed returns the tenant's API key with that public id, revoked or not, or nil.

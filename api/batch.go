@@ -28,6 +28,9 @@ func postRecords(x *exchange) {
 		calls[i] = cluster.Call{Command: c.Claim, Wait: c.wait}
 		longest = max(longest, c.wait)
 	}
+	if !x.takeClaims(calls...) {
+		return
+	}
 	ctx, cancel := x.deadline(longest)
 	defer cancel()
 	results, ok := x.claim(ctx, calls...)

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // BenchmarkDecodeClaim and BenchmarkClaim bound what the edge itself costs; the state machine's share is in the latter.
@@ -28,9 +29,24 @@ func BenchmarkDecodeComplete(b *testing.B) {
 	}
 }
 
-func BenchmarkClaim(b *testing.B) {
+func BenchmarkClaim(b *testing.B) { benchmarkClaim(b, func(*Server) {}) }
+
+// BenchmarkLimitedClaim shows what a limit per API key adds, and BenchmarkClaimAmongFailures what it does when
+// credentials of another address have just been refused.
+func BenchmarkLimitedClaim(b *testing.B) {
+	benchmarkClaim(b, func(s *Server) { limitTo(s, maxRate) })
+}
+
+func BenchmarkClaimAmongFailures(b *testing.B) {
+	benchmarkClaim(b, func(s *Server) { attempt(b, s, "192.0.2.99:1") })
+}
+
+func benchmarkClaim(b *testing.B, prepare func(*Server)) {
 	n, key := newFakeNode(b, "n1")
 	s := newTestServer(b, n, nil)
+	start := time.Now()
+	s.now = func() time.Time { return testStart.Add(time.Since(start)) } // the fake node's stands still
+	prepare(s)
 	b.ReportAllocs()
 	for b.Loop() {
 		r := httptest.NewRequest("POST", "/v1/record", strings.NewReader(`{"scope":"orders","key":"order-2001"}`))
@@ -42,4 +58,16 @@ func BenchmarkClaim(b *testing.B) {
 			b.Fatal(w.Body)
 		}
 	}
+}
+
+// BenchmarkBuckets takes tokens of a thousand keys, by all processors at once.
+func BenchmarkBuckets(b *testing.B) {
+	keys := newBuckets[int]("p", requestWindow)
+	now := time.Now()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			keys.take(i%1000, maxRate, 1, now)
+		}
+	})
 }

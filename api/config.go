@@ -26,13 +26,14 @@ const (
 
 // Defaults of Config.
 const (
-	DefaultMaxRecordBodyBytes = 256 << 10
-	DefaultMaxRecordTTL       = 30 * 24 * time.Hour
-	DefaultTTL                = 24 * time.Hour
-	DefaultLease              = time.Minute
-	DefaultRequestTimeout     = 10 * time.Second
-	DefaultLeaderWait         = 2 * time.Second
-	DefaultMaxConnections     = 10_000
+	DefaultMaxRecordBodyBytes  = 256 << 10
+	DefaultMaxRecordTTL        = 30 * 24 * time.Hour
+	DefaultTTL                 = 24 * time.Hour
+	DefaultLease               = time.Minute
+	DefaultRequestTimeout      = 10 * time.Second
+	DefaultLeaderWait          = 2 * time.Second
+	DefaultMaxConnections      = 10_000
+	DefaultFailedAuthPerSecond = 10
 )
 
 // MinAdminTokenBytes is the least length of an admin token.
@@ -57,6 +58,13 @@ type Config struct {
 	LeaderWait     time.Duration // how long a request waits for a leader to be known
 	MaxConnections int           // accepted at a time; more wait in the listener's backlog
 
+	// FailedAuthPerSecond is how many requests with refused credentials an address may send, in a burst five times as
+	// many, until its requests are refused unseen; default DefaultFailedAuthPerSecond, negative is NoLimit.
+	FailedAuthPerSecond int
+	// RequestsPerAddress is how many requests per second an address may send to routes that ask for credentials, in a
+	// burst twice as many; 0 is no limit.
+	RequestsPerAddress int
+
 	// TLS makes the server speak TLS, 1.2 at least, whatever its MinVersion; nil is plain HTTP. It has a certificate, or
 	// a GetCertificate that is asked on each handshake.
 	TLS *tls.Config
@@ -77,6 +85,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RequestTimeout, DefaultRequestTimeout)
 	setDefault(&c.LeaderWait, DefaultLeaderWait)
 	setDefault(&c.MaxConnections, DefaultMaxConnections)
+	setDefault(&c.FailedAuthPerSecond, DefaultFailedAuthPerSecond)
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}
@@ -119,6 +128,9 @@ func (c Config) validate() error {
 	check(c.RequestTimeout > 0, "the request timeout %s is not positive", c.RequestTimeout)
 	check(c.LeaderWait > 0, "the wait for a leader %s is not positive", c.LeaderWait)
 	check(c.MaxConnections > 0, "the connection limit %d is not positive", c.MaxConnections)
+	check(c.FailedAuthPerSecond <= maxRate, "more than %d refused credentials per second", maxRate)
+	check(c.RequestsPerAddress >= 0 && c.RequestsPerAddress <= maxRate,
+		"the requests per address %d are not between 0 and %d per second", c.RequestsPerAddress, maxRate)
 	check(c.TLS == nil || len(c.TLS.Certificates) > 0 || c.TLS.GetCertificate != nil, "TLS has no certificate")
 	return errors.Join(errs...)
 }

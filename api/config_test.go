@@ -19,6 +19,12 @@ func TestConfig(t *testing.T) {
 	} else if s.limits.defaultTTLMs != time.Hour.Milliseconds() || s.cfg.AdminToken != "" {
 		t.Errorf("%+v", s.cfg)
 	}
+	for failures, want := range map[int]int{0: 10, 3: 3, NoLimit: 0} {
+		if s, err := New(Config{FailedAuthPerSecond: failures}); err != nil || s.failedKeys.rate != want ||
+			s.failedTickets.rate != want {
+			t.Errorf("%d refused credentials per second: %v", failures, err)
+		}
+	}
 	reg := prometheus.NewRegistry()
 	for detail, cfg := range map[string]Config{
 		"shorter than 16 bytes":  {AdminToken: "123456789012345"},
@@ -31,6 +37,9 @@ func TestConfig(t *testing.T) {
 		"request timeout":        {RequestTimeout: -1},
 		"wait for a leader":      {LeaderWait: -1},
 		"connection limit":       {MaxConnections: -1},
+		"refused credentials":    {FailedAuthPerSecond: 1_000_001},
+		"requests per address":   {RequestsPerAddress: -1},
+		"between 0 and 1000000":  {RequestsPerAddress: 1_000_001},
 		"TLS has no certificate": {TLS: &tls.Config{}},
 		"needs a gatherer":       {Metrics: prometheus.WrapRegistererWith(nil, reg)},
 		"not between 1 and 1048": {MaxRecordBodyBytes: -1},

@@ -1,16 +1,19 @@
 // Package api is the HTTP edge: it routes, authenticates, limits and decodes a request, hands one command or read to
-// the node, and writes the answer. What a command means is decided below; nothing in here holds state of its own.
+// the node, and writes the answer. What a command means is decided below; nothing in here holds state of its own but
+// the token buckets of its limits.
 //
 // # A request's way
 //
 //	Server.ServeHTTP   request id, common headers, observation, refusal of paths that are not in their plain form
 //	httprouter         one table of routes; every route names its role and its body limit
+//	limitAddress       429 for an address that sends too many requests, if that is limited
 //	requireNode        503 until a node is attached
 //	checkContent       coding, media type and declared length, before anything is read
-//	authenticate       API key, admin token, or the ticket of a node that sent the caller here
+//	authenticate       API key, admin token, or the ticket of a node that sent the caller here; 429 for an address whose
+//	                   credentials keep being refused
 //	authorize          the scope that the route asks of an API key
 //	readBody           the bounded body
-//	the handler        decode → exchange.onLeader → answer
+//	the handler        decode → a claim's token from the bucket of its API key → exchange.onLeader → answer
 //
 // # Followers
 //

@@ -72,6 +72,8 @@ var (
 
 	usageLimitExceeded = &errorKind{"usage_limit_exceeded", http.StatusTooManyRequests,
 		"The usage limit is exceeded", retrySafe, time.Second}
+	rateLimited = &errorKind{"rate_limited", http.StatusTooManyRequests, "Too many requests came in a short time",
+		retrySafe, time.Second}
 
 	internalError = &errorKind{"internal", http.StatusInternalServerError, "Something went wrong here",
 		retryUnknown, 0}
@@ -88,9 +90,8 @@ var (
 var errorKinds = []*errorKind{
 	notLeader, invalidJSON, missingField, invalidField, invalidAPIKey, forbidden, tenantSuspended, notFound, unknownTenant,
 	methodNotAllowed, lockLost, alreadyCompleted, inProgress, conflict, limitReached, upgradePending, bodyTooLarge,
-	unsupportedMediaType, fingerprintMismatch, headersTooLarge, usageLimitExceeded, internalError, noLeader, busy,
-	outcomeUnknown,
-	storageFull,
+	unsupportedMediaType, fingerprintMismatch, headersTooLarge, usageLimitExceeded, rateLimited, internalError, noLeader,
+	busy, outcomeUnknown, storageFull,
 	refusalKinds[cluster.ReasonUnknownNode], refusalKinds[cluster.ReasonRetiredNode],
 	refusalKinds[cluster.ReasonDifferentDisk], refusalKinds[cluster.ReasonOtherCluster],
 	refusalKinds[cluster.ReasonUnreachable], refusalKinds[cluster.ReasonNotCaughtUp],

@@ -188,6 +188,18 @@ func (n *fakeNode) ReadStale(id fsm.RecordID) (fsm.View, cluster.Receipt, cluste
 	return n.machine.View(id), cluster.Receipt{Index: n.index, Term: 7}, n.stale
 }
 
+func (n *fakeNode) Replays(calls ...cluster.Call) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range calls {
+		r, settled := n.machine.Replay(c.Command.(fsm.Claim), n.nowMs)
+		if !settled || r.Outcome == fsm.InProgress && c.Wait > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // ListLocks gives the position itself as the cursor.
 func (n *fakeNode) ListLocks(_ context.Context, q fsm.LockQuery, cursor string) ([]fsm.HeldLock, string, error) {
 	n.mu.Lock()

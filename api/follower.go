@@ -88,6 +88,7 @@ func (x *exchange) sendToLeader(ctx context.Context, doubtful bool) verdict {
 		x.giveUp(doubtful)
 		return answered
 	}
+	x.dropQuota()
 	leader, ok := x.findLeader(ctx)
 	switch {
 	case !ok:

@@ -359,6 +359,11 @@ func TestForwardedRefusals(t *testing.T) {
 			p.leader.apply(fsm.UpdateTenant{Tenant: 1, SetMonthlyClaims: true, MonthlyClaims: 1},
 				fsm.Claim{ID: fsm.RecordID{Tenant: 1, Scope: "s", Key: "x"}, Owner: "o:", LeaseMs: 1000, TTLMs: 1000})
 		}, usageLimitExceeded},
+		{"doubt, then limit", func(p *pair) {
+			p.leader.apply(fsm.UpdateTenant{Tenant: 1, SetMonthlyClaims: true, MonthlyClaims: 1},
+				fsm.Claim{ID: fsm.RecordID{Tenant: 1, Scope: "s", Key: "x"}, Owner: "o:", LeaseMs: 1000, TTLMs: 1000})
+			p.hangUp(1, false)
+		}, usageLimitExceeded},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPair(t, FollowersForward)

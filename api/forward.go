@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -110,7 +111,10 @@ func (x *exchange) relay(resp *http.Response, doubtful bool) verdict {
 			return answered
 		}
 		body = bytes.NewReader(refusal) // decided in the log, where a claim that was granted before is granted again
-	case status == http.StatusServiceUnavailable:
+	case status == http.StatusTooManyRequests && throttlesTickets(resp.Header):
+		x.giveUp(doubtful)
+		return answered
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests && doubtful:
 		refusal, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusalBytes))
 		if v := x.refusalVerdict(refusal, doubtful); v != answered {
 			return v
@@ -123,11 +127,19 @@ func (x *exchange) relay(resp *http.Response, doubtful bool) verdict {
 	return answered
 }
 
-// refusalVerdict reads a 503 of the leader: answered means that it is to be passed on.
+// throttlesTickets reports whether a 429 of the leader is about tickets that it refused before, and not about the
+// caller.
+func throttlesTickets(h http.Header) bool {
+	return strings.HasPrefix(h.Get(rateLimitHeader), `"`+failedAuthPolicy+`";`)
+}
+
+// refusalVerdict reads a 503 or 429 of the leader: answered means that it is to be passed on.
 func (x *exchange) refusalVerdict(refusal []byte, doubtful bool) verdict {
 	switch code := refusalCode(refusal); {
 	case code == noLeader.code:
 		return undone
+	case code == usageLimitExceeded.code:
+		return answered // decided in the log, where a claim that was granted before is granted again
 	case doubtful, code == outcomeUnknown.code && x.route.claims:
 		return unsure
 	default:

@@ -19,6 +19,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+	limited  *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -36,11 +37,18 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "syllecta_http_in_flight",
 			Help: "Requests being answered.",
 		}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "syllecta_http_rate_limited_total",
+			Help: "Requests refused because too many came: with one API key, from one address, or with refused credentials.",
+		}, []string{"reason"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.limited} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the API's metrics: %w", err)
 		}
+	}
+	for _, reason := range limitReasons {
+		m.limited.WithLabelValues(string(reason)) // shown from the start, as 0
 	}
 	return m, nil
 }

@@ -13,6 +13,6 @@ func (p *problem) setMonthlyFields(h http.Header, now time.Time) {
 	window := reset.Sub(reset.AddDate(0, -1, 0))
 	left := max(reset.Sub(now), time.Second)
 	const policy = `"monthly-claims"`
-	h["RateLimit-Policy"] = []string{policy + ";q=" + strconv.FormatInt(p.limit, 10) + ";w=" + wholeSeconds(window)}
-	h["RateLimit"] = []string{policy + ";r=0;t=" + wholeSeconds(left)}
+	h[rateLimitPolicyHeader] = []string{policy + ";q=" + strconv.FormatInt(p.limit, 10) + ";w=" + wholeSeconds(window)}
+	h[rateLimitHeader] = []string{policy + ";r=0;t=" + wholeSeconds(left)}
 }

@@ -25,6 +25,7 @@ type problem struct {
 	leader     string        // who to ask instead
 	resetAtMs  int64         // when the usage limit is lifted
 	held       *fsm.Result   // the lock that is in the way
+	quota      *quota        // what the bucket says that has too few tokens
 }
 
 func (k *errorKind) problem(format string, args ...any) *problem {
@@ -97,6 +98,9 @@ func (p *problem) setHeaders(h http.Header, now time.Time) {
 		h["Www-Authenticate"] = []string{"Bearer"}
 	case usageLimitExceeded:
 		p.setMonthlyFields(h, now)
+	}
+	if p.quota != nil {
+		p.quota.setFields(h)
 	}
 }
 

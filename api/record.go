@@ -92,9 +92,13 @@ func postRecord(x *exchange) {
 		return
 	}
 	x.complement(&c.Claim, "")
+	call := cluster.Call{Command: c.Claim, Wait: c.wait}
+	if !x.takeClaims(call) {
+		return
+	}
 	ctx, cancel := x.deadline(c.wait)
 	defer cancel()
-	if results, ok := x.claim(ctx, cluster.Call{Command: c.Claim, Wait: c.wait}); ok {
+	if results, ok := x.claim(ctx, call); ok {
 		x.answerClaim(&results[0])
 	}
 }

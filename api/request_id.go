@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"strings"
 )
 
 // Header fields between nodes, and towards callers.
@@ -31,4 +32,10 @@ func (x *exchange) forwardID() string {
 		return ""
 	}
 	return x.r.Header.Get(requestIDHeader)
+}
+
+// saysForwarded reports whether the request claims to come from another node, which a ticket is to prove.
+func (x *exchange) saysForwarded() bool {
+	_, authorization := x.r.Header["Authorization"]
+	return !authorization && x.forwardID() != "" && strings.Contains(x.r.URL.RawQuery, ticketParameter+"=")
 }

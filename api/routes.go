@@ -117,7 +117,7 @@ func (s *Server) register(r *httprouter.Router, rt route) {
 	rt.metrics = s.metrics.route(rt.method, rt.label)
 	handle := rt.handle
 	if rt.role != rolePublic {
-		handle = requireNode(checkContent(authenticate(authorize(readBody(handle)))))
+		handle = limitAddress(requireNode(checkContent(authenticate(authorize(readBody(handle))))))
 	}
 	r.Handle(rt.method, rt.path, func(w http.ResponseWriter, _ *http.Request, params httprouter.Params) {
 		x := w.(*exchange)

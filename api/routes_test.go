@@ -31,6 +31,9 @@ func TestEveryRoute(t *testing.T) {
 		if takesBody := rt.method == "POST" || rt.method == "PUT" || rt.method == "PATCH"; takesBody && rt.limit <= 0 && !rt.stream {
 			t.Errorf("%s has no body limit", name)
 		}
+		if rt.claims != (rt.method == "POST" && (rt.path == "/v1/record" || rt.path == "/v1/records")) {
+			t.Errorf("%s: claims is %v", name, rt.claims)
+		}
 		if rt.method == "GET" && rt.limit != 0 {
 			t.Errorf("%s reads a body", name)
 		}
@@ -50,7 +53,7 @@ func TestEveryRoute(t *testing.T) {
 func TestEveryRouteAsksForItsRole(t *testing.T) {
 	t.Parallel()
 	n, key := newFakeNode(t, "n1")
-	s := newTestServer(t, n, nil)
+	s := newTestServer(t, n, func(c *Config) { c.FailedAuthPerSecond = NoLimit })
 	for _, rt := range s.routes() {
 		path := strings.NewReplacer(":tenant", testTenant, ":key", "key_9", ":node", "n9", ":plan", "gold").Replace(rt.path)
 		for credentials, opens := range map[string]role{"": rolePublic, asTenant(key): roleTenant, asAdmin: roleAdmin} {

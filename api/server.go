@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/syllecta/syllecta/cluster"
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // Bounds of a connection. A request is written within what its reading, its waiting and its work may take.
@@ -46,6 +48,14 @@ type Server struct {
 	node      atomic.Pointer[node]
 	keyHasher atomic.Pointer[keyHasher]
 
+	// requestRate is how many claims per second each API key of a tenant may make; 0 is no limit.
+	requestRate   func(*fsm.Tenant) int
+	perKey        *buckets[[32]byte] // by the key's hash
+	perAddress    *buckets[netip.Addr]
+	failedKeys    *failedAuth // API keys and admin tokens
+	failedTickets *failedAuth
+	familiar      *familiar
+
 	// draining ends when draining starts, base when requests in flight are cancelled.
 	draining      context.Context
 	startDraining context.CancelFunc
@@ -70,7 +80,14 @@ func New(cfg Config) (*Server, error) {
 		metrics:   m,
 		forwarder: newForwarder(cfg.ForwardRoots),
 		now:       time.Now,
+
+		perKey:        newBuckets[[32]byte]("requests", requestWindow),
+		perAddress:    newBuckets[netip.Addr]("address", addressWindow),
+		failedKeys:    newFailedAuth(cfg.FailedAuthPerSecond),
+		failedTickets: newFailedAuth(cfg.FailedAuthPerSecond),
+		familiar:      newFamiliar(),
 	}
+	s.requestRate = s.planRate
 	cfg.AdminToken = ""
 	s.cfg = cfg
 	s.draining, s.startDraining = context.WithCancel(context.Background())

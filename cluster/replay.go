@@ -37,6 +37,13 @@ func (n *Node) Claim(ctx context.Context, calls ...Call) ([]fsm.Result, Receipt,
 	return results, at, nil
 }
 
+// Replays reports whether, by this node's state as it is, all of the calls are claims that Claim would answer without the
+// log. That may be otherwise a moment later.
+func (n *Node) Replays(calls ...Call) bool {
+	_, _, ok := n.replay(calls)
+	return ok
+}
+
 // replay answers the calls from this node's state as it is; ok is false if the log must decide one of them.
 func (n *Node) replay(calls []Call) (results []fsm.Result, at Receipt, ok bool) {
 	nowMs := n.clock.nowMs()

@@ -157,7 +157,7 @@ func TestAuditOfTheLevel(t *testing.T) {
 // Below the level nothing is noted, of whoever it comes.
 func TestNoAuditBelowTheLevel(t *testing.T) {
 	t.Parallel()
-	for level := uint32(1); level < levelControl; level++ {
+	for level := uint32(1); level < LevelControl; level++ {
 		j := newJournal(t)
 		j.apply(noon2026, RaiseFeatureLevel{level, "v"})
 		for _, g := range allGoldenCommands() {

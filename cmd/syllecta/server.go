@@ -181,19 +181,25 @@ func logStart(log *slog.Logger, l loaded) {
 }
 
 func apiConfig(s settings, adminToken string, log *slog.Logger, registry *prometheus.Registry) api.Config {
+	failedAuth := s.FailedAuthPerSecond
+	if failedAuth == 0 {
+		failedAuth = api.NoLimit
+	}
 	return api.Config{
-		Logger:             log,
-		Metrics:            registry,
-		Gatherer:           registry,
-		AdminToken:         adminToken,
-		MaxRecordBodyBytes: s.MaxRecordBodyBytes,
-		MaxRecordTTL:       s.MaxRecordTTL,
-		DefaultTTL:         s.DefaultTTL,
-		DefaultLease:       s.DefaultLease,
-		Followers:          api.FollowerMode(s.Followers),
-		RequestTimeout:     s.RequestTimeout,
-		MaxConnections:     s.MaxConnections,
-		Version:            version,
+		Logger:              log,
+		Metrics:             registry,
+		Gatherer:            registry,
+		AdminToken:          adminToken,
+		MaxRecordBodyBytes:  s.MaxRecordBodyBytes,
+		MaxRecordTTL:        s.MaxRecordTTL,
+		DefaultTTL:          s.DefaultTTL,
+		DefaultLease:        s.DefaultLease,
+		Followers:           api.FollowerMode(s.Followers),
+		RequestTimeout:      s.RequestTimeout,
+		MaxConnections:      s.MaxConnections,
+		FailedAuthPerSecond: failedAuth,
+		RequestsPerAddress:  s.RequestsPerAddress,
+		Version:             version,
 	}
 }
 

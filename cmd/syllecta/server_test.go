@@ -35,6 +35,7 @@ func TestDefaultsAgree(t *testing.T) {
 		"followers":              string(api.FollowersRedirect),
 		"request-timeout":        api.DefaultRequestTimeout.String(),
 		"max-connections":        strconv.Itoa(api.DefaultMaxConnections),
+		"failed-auth-per-second": strconv.Itoa(api.DefaultFailedAuthPerSecond),
 	} {
 		row, ok := settingNamed(name)
 		if !ok || row.def != want {
@@ -51,6 +52,28 @@ func TestDefaultsAgree(t *testing.T) {
 	}
 	if minAdminTokenBytes != api.MinAdminTokenBytes {
 		t.Errorf("an admin token has at least %d bytes, want %d", minAdminTokenBytes, api.MinAdminTokenBytes)
+	}
+}
+
+// TestLimitsOfTheAPI: 0 sets no limit, where the API takes 0 for its default.
+func TestLimitsOfTheAPI(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args                   []string
+		failedAuth, perAddress int
+	}{
+		{nil, 10, 0},
+		{[]string{"--failed-auth-per-second=0", "--requests-per-address=7"}, api.NoLimit, 7},
+		{[]string{"--failed-auth-per-second=1000000"}, 1_000_000, 0},
+	} {
+		got, err := load(t, c.args, nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := apiConfig(got.settings, "", nil, nil)
+		if cfg.FailedAuthPerSecond != c.failedAuth || cfg.RequestsPerAddress != c.perAddress {
+			t.Errorf("%v: got %d and %d", c.args, cfg.FailedAuthPerSecond, cfg.RequestsPerAddress)
+		}
 	}
 }
 

@@ -42,6 +42,8 @@ type settings struct {
 	Followers            string
 	RequestTimeout       time.Duration
 	MaxConnections       int
+	FailedAuthPerSecond  int // 0 is no limit
+	RequestsPerAddress   int // per second; 0 is no limit
 	RaftMultiplier       int
 	SnapshotThreshold    uint64
 	LogStore             string

@@ -16,6 +16,7 @@ const (
 	maxDiskFloor  = 1 << 50
 
 	maxMemoryLimit = 1 << 50
+	maxRequestRate = 1_000_000
 )
 
 // settingsTable holds every setting of `syllecta server`, in the order of its help.
@@ -114,6 +115,12 @@ var settingsTable = []setting{
 		func(s *settings) *time.Duration { return &s.RequestTimeout }),
 	integer("max-connections", "connections", "10000", 1, 1_000_000, "HTTP connections served at the same time",
 		func(s *settings) *int { return &s.MaxConnections }),
+	integer("failed-auth-per-second", "requests", "10", 0, maxRequestRate,
+		"requests with refused credentials that one address may send, at first five times as many; 0 sets no limit",
+		func(s *settings) *int { return &s.FailedAuthPerSecond }),
+	integer("requests-per-address", "requests", "0", 0, maxRequestRate,
+		"requests that one address may send in a second, at first twice as many; 0 sets no limit",
+		func(s *settings) *int { return &s.RequestsPerAddress }),
 
 	integer("raft-multiplier", "factor", "1", 1, 10,
 		"scales all raft timeouts: raise it for slow disks and busy networks",

@@ -50,7 +50,7 @@ func TestDefaults(t *testing.T) {
 		PromoteAfter: 5 * time.Second, BackupEvery: time.Hour, BackupKeep: 24,
 		MaxRecordBodyBytes: 256 << 10, MaxRecordTTL: 30 * 24 * time.Hour,
 		DefaultTTL: 24 * time.Hour, DefaultLease: time.Minute, Followers: "redirect", RequestTimeout: 10 * time.Second,
-		MaxConnections: 10000, RaftMultiplier: 1, SnapshotThreshold: 16384, LogStore: "auto", StoreDeadline: 4 * time.Second,
+		MaxConnections: 10000, FailedAuthPerSecond: 10, RaftMultiplier: 1, SnapshotThreshold: 16384, LogStore: "auto", StoreDeadline: 4 * time.Second,
 		DiskFreeFloor: 256 << 20, LogLevel: "info", LogFormat: "auto",
 	}
 	if !reflect.DeepEqual(got.settings, want) {
@@ -208,6 +208,10 @@ var badValues = []struct{ name, value string }{
 	{"request-timeout", "1ms"},
 	{"request-timeout", "1h"},
 	{"max-connections", "0"},
+	{"failed-auth-per-second", "-1"},
+	{"failed-auth-per-second", "1000001"},
+	{"requests-per-address", "-1"},
+	{"requests-per-address", "1000001"},
 	{"raft-multiplier", "0"},
 	{"raft-multiplier", "11"},
 	{"snapshot-threshold", "15"},
