@@ -25,8 +25,6 @@ var (
 	discordPair = ed25519.NewKeyFromSeed(discordSeed[:])
 )
 
-const discordPing = `{"type":1,"id":"1","application_id":"2"}`
-
 var discordSample = discordRequest("1700000000", `{"id":"1178321395302871092","type":2,"version":1}`)
 
 func discordRequest(timestamp, body string) sample {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -90,7 +91,7 @@ func isPayPalHost(host string) bool {
 // paypalKey returns the key of a certificate that was issued to a host of PayPal and leads to a root. It is judged at
 // the time of receipt.
 func paypalKey(s Source, r Request, chain []*x509.Certificate) (*rsa.PublicKey, bool) {
-	if len(chain) == 0 || len(chain) > maxCertificates {
+	if len(chain) == 0 || len(chain) > maxCertificates || slices.Contains(chain, nil) {
 		return nil, false
 	}
 	leaf, intermediates := chain[0], x509.NewCertPool()

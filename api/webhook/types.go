@@ -1,5 +1,7 @@
 package webhook
 
+import "strings"
+
 // typeTable turns a provider's types into the words that all providers share. Where the type alone does not say enough,
 // the key is the type, a space, and the value of the member that decides. A type that is not in the table stays as it is.
 //
@@ -15,6 +17,9 @@ package webhook
 type typeTable map[string]string
 
 func (t typeTable) normalise(rawType, decisive string) string {
+	if strings.Contains(rawType, " ") {
+		return rawType // no provider's type has one, and it must not pass for a key with a decision
+	}
 	if decisive != "" {
 		if word, ok := t[rawType+" "+decisive]; ok {
 			return word
