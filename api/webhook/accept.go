@@ -5,6 +5,8 @@ const noSecret = -1
 
 // Accept verifies a request and reads it. The error wraps one of this package's; only after ErrUnreadable and
 // ErrMissingID is it certain that the provider sent the request. A batch is accepted as a whole or not at all.
+//
+// One thing is answered without a signature: the challenge of Braintree, a handshake that carries no event.
 func Accept(s Source, r Request) (Receipt, error) {
 	if err := s.Validate(); err != nil {
 		return Receipt{}, err

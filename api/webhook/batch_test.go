@@ -129,3 +129,14 @@ func TestHubSpotURL(t *testing.T) {
 		macBase64(sha256New, hush, "POSThttps://in.example/x?to=https://b.example@c&keep= &[]1700000000000"))
 	s.refused(t, "a URL that was decoded entirely")
 }
+
+// TestTwilioCallIDs holds that what a caller keys in twice in a call are two events, and a retry is none.
+func TestTwilioCallIDs(t *testing.T) {
+	t.Parallel()
+	first := idOf(t, signed(t, "twilio", "CallSid=CA1&CallStatus=in-progress&Digits=1"))
+	retry := idOf(t, signed(t, "twilio", "CallSid=CA1&CallStatus=in-progress&Digits=1"))
+	second := idOf(t, signed(t, "twilio", "CallSid=CA1&CallStatus=in-progress&Digits=2"))
+	if first != retry || first == second {
+		t.Errorf("got the ids %q, %q and %q", first, retry, second)
+	}
+}

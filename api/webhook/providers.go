@@ -304,7 +304,7 @@ var table = []provider{
 		Provider: Provider{
 			Name: "twilio", Title: "Twilio", NeedsSecret: true, Secret: "auth token of the account", NeedsURL: true,
 			SignatureHeader: twilioSignature, Signed: "HMAC-SHA1 of the URL and the sorted fields; base64",
-			ID:            "I-Twilio-Idempotency-Token, or MessageSid and its status, or CallSid, its status and SequenceNumber",
+			ID:            "I-Twilio-Idempotency-Token, or MessageSid and status, or CallSid, status and SequenceNumber",
 			Offline:       true,
 			Gap:           "The idempotency token is not signed. Fields are signed without separators.",
 			Documentation: "https://www.twilio.com/docs/usage/webhooks/webhooks-security",

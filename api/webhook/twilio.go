@@ -116,12 +116,21 @@ func (f form) twilioEvent(token string) (Event, error) {
 		e.ID = firstOf(token, compositeID(message, status))
 	case call != "":
 		e.RawType = "call." + f.get("CallStatus")
-		e.ID = firstOf(token, compositeID(call, f.get("CallStatus"), f.get("SequenceNumber")))
+		e.ID = firstOf(token, f.twilioCallID(call))
 		if at, err := time.Parse(time.RFC1123Z, f.get("Timestamp")); err == nil {
 			e.OccurredAt = at.UTC()
 		}
 	}
 	return e, nil
+}
+
+// twilioCallID tells apart the many requests of one call. Only status callbacks are numbered; the others, such as what a
+// caller has keyed in, come several times while the status stays the same, but repeat themselves field by field.
+func (f form) twilioCallID(call string) string {
+	if number := f.get("SequenceNumber"); number != "" {
+		return compositeID(call, f.get("CallStatus"), number)
+	}
+	return compositeID(call, f.get("CallStatus"), contentID([]byte(f.twilioText())))
 }
 
 func firstOf(first, second string) string {
