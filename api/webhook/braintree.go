@@ -46,14 +46,13 @@ func challengeBraintree(s Source, r Request) (Receipt, bool) {
 	if r.Method != http.MethodGet {
 		return Receipt{}, false
 	}
-	query, err := parseForm(r.query())
-	challenge := query.get("bt_challenge")
-	if err != nil || !isBraintreeChallenge(challenge) {
+	challenges := r.queryValues("bt_challenge")
+	if len(challenges) != 1 || !isBraintreeChallenge(challenges[0]) {
 		return Receipt{}, false
 	}
 	for _, secret := range s.Secrets {
 		if k := parseBraintreeKeys(secret); k.public != "" {
-			return Receipt{Handshake: true, Answer: plainAnswer(k.public + "|" + hex.EncodeToString(k.sum(challenge)))}, true
+			return Receipt{Handshake: true, Answer: plainAnswer(k.public + "|" + hex.EncodeToString(k.sum(challenges[0])))}, true
 		}
 	}
 	return Receipt{}, false

@@ -79,7 +79,7 @@ func twilioText(t testing.TB, body string) string {
 	t.Helper()
 	values, err := url.ParseQuery(body)
 	if err != nil {
-		t.Fatal(err)
+		return body
 	}
 	plain, err := url.QueryUnescape(strings.NewReplacer("&", "", "=", "").Replace(values.Encode()))
 	if err != nil {
@@ -95,6 +95,17 @@ type eventTest struct {
 	want           Event // Payload "" stands for the body
 	at             string
 }
+
+// braintreeDispute is laid out as Braintree does.
+const braintreeDispute = `<?xml version="1.0" encoding="UTF-8"?>
+<notification>
+  <kind>dispute_won</kind>
+  <timestamp type="datetime">2026-01-02T03:04:05Z</timestamp>
+  <subject>
+    <dispute><id>dispute-1</id><kind>chargeback</kind><amount>100.00</amount></dispute>
+  </subject>
+</notification>
+`
 
 func headers(pairs ...string) []string { return pairs }
 
@@ -140,6 +151,10 @@ func TestEvents(t *testing.T) {
 				[]byte(`<notification><kind>dispute_opened</kind><timestamp type="datetime">2017-06-16T20:44:41Z</timestamp></notification>`))),
 				Payload: []byte(`"<notification><kind>dispute_opened</kind><timestamp type=\"datetime\">2017-06-16T20:44:41Z</timestamp></notification>"`)},
 			"2017-06-16T20:44:41Z"},
+		{"braintree", braintreeDispute, nil, Event{RawType: "dispute_won", Type: "chargeback.won",
+			ID:      "sha256:" + sha256Hex(base64.StdEncoding.EncodeToString([]byte(braintreeDispute))),
+			Payload: []byte(`"` + strings.NewReplacer("\n", `\n`, `"`, `\"`).Replace(braintreeDispute) + `"`)},
+			"2026-01-02T03:04:05Z"},
 		{"adyen", adyenPlatformBody, nil, Event{ID: "sha256:" + sha256Hex(adyenPlatformBody),
 			RawType: "balancePlatform.transfer.created"}, "2024-02-16T10:34:00Z"},
 		{"twilio", `MessageSid=SM1&MessageStatus=delivered`, headers("I-Twilio-Idempotency-Token", "i1"), Event{ID: "i1",
@@ -257,6 +272,17 @@ func TestUnreadable(t *testing.T) {
 		{"slack", `a=%ff`, ErrUnreadable, nil},
 		{"slack", `{"type":"event_callback"}`, ErrMissingID, nil},
 		{"slack", `trigger_id=1&trigger_id=2`, ErrMissingID, nil},
+		{"slack", `payload=%7B`, ErrUnreadable, nil},
+		{"slack", `{"type":`, ErrUnreadable, nil},
+		{"zoom", `[]`, ErrUnreadable, nil},
+		{"discord", `[]`, ErrUnreadable, nil},
+		{"gitlab", `x`, ErrUnreadable, nil},
+		{"adyen", `[]`, ErrUnreadable, nil},
+		{"twilio", `{"a":`, ErrUnreadable, nil},
+		{"twilio", `a=%zz`, ErrInvalidSignature, nil},
+		{"zendesk", "\xff", ErrUnreadable, nil},
+		{"shopify", "\xff", ErrUnreadable, nil},
+		{"standardwebhooks", "\xff", ErrUnreadable, nil},
 		{"square", `{"data":{"type":"webhooks","id":"fake_id"}}`, ErrMissingID, nil},
 		{"hubspot", `[{"portalId":1}]`, ErrMissingID, nil},
 		{"hubspot", `[{"eventId":1.5}]`, ErrMissingID, nil},

@@ -136,7 +136,8 @@ func FuzzSignatureForms(f *testing.F) {
 // twilioSums returns the signatures that a form, or a body whose hash is in the query, may have.
 func twilioSums(base, query, body string) []string {
 	fields := ""
-	if q, err := url.ParseQuery(query); err != nil || q.Has("bodySHA256") && q.Get("bodySHA256") != sha256Hex(body) {
+	// ParseQuery skips what it cannot read.
+	if q, _ := url.ParseQuery(query); q.Has("bodySHA256") && !sameHex(sha256Hex(body), q.Get("bodySHA256")) {
 		return nil
 	} else if values, err := url.ParseQuery(body); err == nil && !q.Has("bodySHA256") {
 		names := []string{}

@@ -24,10 +24,15 @@ type HMAC struct {
 	Header   string // the header of the signature
 	Prefix   string // what precedes the signature there, such as "sha256="
 
+	// A header that is a list of labelled values, such as "t=1700000000,v1=4a5a…,v1=9b1c…", has these instead of Prefix.
+	Label          string // the label of a signature
+	TimestampLabel string // the label of {timestamp}
+	Separator      string // between the values; default ","
+
 	// Signed is what is signed: text in which {method}, {url}, {id}, {timestamp} and {body} are replaced; default {body}.
 	// Values that meet without a text between them can be shifted into one another.
 	Signed          string
-	TimestampHeader string // the header of {timestamp}
+	TimestampHeader string // the header of {timestamp}, if it is in no list
 	TimestampFormat string // unix, unix-ms or rfc3339; default unix
 
 	IDHeader    string // the header of the event's id, and of {id}
@@ -62,6 +67,16 @@ func (h *HMAC) scheme() (*scheme, error) {
 		return nil, errors.New("an algorithm, encoding or format is not known")
 	case !isPointer(h.IDPointer) || !isPointer(h.TypePointer):
 		return nil, errors.New("a JSON Pointer does not begin with a slash")
+	case h.Label == "" && (h.TimestampLabel != "" || h.Separator != ""):
+		return nil, errors.New("the label of the signature is missing")
+	case h.Label != "" && h.Prefix != "":
+		return nil, errors.New("a list of signatures has labels and no prefix")
+	}
+	if h.Label != "" {
+		c.list = &list{separator: h.Separator, assign: "=", signature: h.Label, timestamp: h.TimestampLabel}
+		if h.Separator == "" {
+			c.list.separator = ","
+		}
 	}
 	return c, h.addSigned(c)
 }
@@ -74,12 +89,14 @@ func (h *HMAC) addSigned(c *scheme) error {
 		return err
 	case !names["body"]:
 		return fmt.Errorf("the template %q leaves the body unsigned", c.signed)
-	case names["timestamp"] && h.TimestampHeader == "":
-		return errors.New("the header of {timestamp} is missing")
+	case names["timestamp"] && (h.TimestampHeader == "") == (h.TimestampLabel == ""):
+		return errors.New("{timestamp} is nowhere, or in two places")
+	case !names["timestamp"] && h.TimestampLabel != "":
+		return fmt.Errorf("the template %q leaves the timestamp of the list unsigned", c.signed)
 	case names["id"] && h.IDHeader == "":
 		return errors.New("the header of {id} is missing")
 	}
-	if names["timestamp"] {
+	if names["timestamp"] { // else it is not looked at
 		c.atHeader = h.TimestampHeader
 	}
 	if names["id"] {

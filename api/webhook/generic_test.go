@@ -31,6 +31,15 @@ func TestConfiguredHMAC(t *testing.T) {
 		{"milliseconds", HMAC{Header: "X-Sig", Signed: "{timestamp}.{body}", TimestampHeader: "X-At", TimestampFormat: "unix-ms"},
 			hush, "", demoBody, []string{"X-Sig", macHex(sha256New, hush, "1700000000500."+demoBody), "X-At", "1700000000500"},
 			"evt_1", "demo"},
+		{"Calendly", HMAC{Header: "Calendly-Webhook-Signature", Label: "v1", TimestampLabel: "t", Signed: "{timestamp}.{body}"},
+			hush, "", demoBody, []string{"Calendly-Webhook-Signature",
+				"t=1700000000,v1=364620c0450db061014da991fa75af498829cf1e5046e450fe78c1430d4bcc73"}, "evt_1", "demo"},
+		{"Typeform", HMAC{Header: "Typeform-Signature", Encoding: "base64", Prefix: "sha256="}, hush, "", demoBody,
+			[]string{"Typeform-Signature", "sha256=eIZr4w7+bdPfiIlWQt+8OCZkU1Jh8ay0qHZkVKR61DE="}, "evt_1", "demo"},
+		{"Mollie", HMAC{Header: "X-Mollie-Signature", Prefix: "sha256="}, hush, "", demoBody, []string{"X-Mollie-Signature",
+			"sha256=78866be30efe6dd3df88895642dfbc382664535261f1acb4a8766454a47ad431"}, "evt_1", "demo"},
+		{"a list of base64, semicolons", HMAC{Header: "X-Sig", Label: "s", Separator: ";", Encoding: "base64"}, hush, "", demoBody,
+			[]string{"X-Sig", "s=AAAA;s=eIZr4w7+bdPfiIlWQt+8OCZkU1Jh8ay0qHZkVKR61DE="}, "evt_1", "demo"},
 		{"hexadecimal key", HMAC{Header: "X-Sig", Key: "hex"}, "68757368", "", demoBody,
 			[]string{"X-Sig", macHex(sha256New, hush, demoBody)}, "evt_1", "demo"},
 		{"base64 key", HMAC{Header: "X-Sig", Key: "base64"}, "aHVzaA==", "", demoBody,
@@ -64,18 +73,22 @@ func TestConfiguredHMAC(t *testing.T) {
 func TestBadHMACs(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]HMAC{
-		"no header":         {},
-		"no such hash":      {Header: "X", Hash: "md5"},
-		"no such encoding":  {Header: "X", Encoding: "base32"},
-		"no such key":       {Header: "X", Key: "pem"},
-		"no such timestamp": {Header: "X", TimestampFormat: "rfc2822"},
-		"unknown name":      {Header: "X", Signed: "{body}{nonce}"},
-		"open brace":        {Header: "X", Signed: "{body}{id"},
-		"body not signed":   {Header: "X", Signed: "{id}{timestamp}", IDHeader: "I", TimestampHeader: "T"},
-		"no timestamp":      {Header: "X", Signed: "{timestamp}{body}"},
-		"no id":             {Header: "X", Signed: "{id}{body}"},
-		"no pointer":        {Header: "X", IDPointer: "id"},
-		"empty pointer":     {Header: "X", TypePointer: "/"},
+		"no header":          {},
+		"no such hash":       {Header: "X", Hash: "md5"},
+		"no such encoding":   {Header: "X", Encoding: "base32"},
+		"no such key":        {Header: "X", Key: "pem"},
+		"no such timestamp":  {Header: "X", TimestampFormat: "rfc2822"},
+		"unknown name":       {Header: "X", Signed: "{body}{nonce}"},
+		"open brace":         {Header: "X", Signed: "{body}{id"},
+		"body not signed":    {Header: "X", Signed: "{id}{timestamp}", IDHeader: "I", TimestampHeader: "T"},
+		"two timestamps":     {Header: "X", Signed: "{timestamp}{body}", Label: "v", TimestampLabel: "t", TimestampHeader: "T"},
+		"timestamp unsigned": {Header: "X", Label: "v", TimestampLabel: "t"},
+		"no label":           {Header: "X", TimestampLabel: "t", Signed: "{timestamp}{body}"},
+		"label and prefix":   {Header: "X", Label: "v1", Prefix: "sha256="},
+		"no timestamp":       {Header: "X", Signed: "{timestamp}{body}"},
+		"no id":              {Header: "X", Signed: "{id}{body}"},
+		"no pointer":         {Header: "X", IDPointer: "id"},
+		"empty pointer":      {Header: "X", TypePointer: "/"},
 	} {
 		s := withSecret("generic", hush)
 		s.HMAC = &h
@@ -145,4 +158,19 @@ func TestTwilioBodies(t *testing.T) {
 	s = vector(t, "twilio-python, JSON")
 	s.request.URL += "&bodySHA256=00"
 	s.refused(t, "two hashes of the body")
+}
+
+// TestTwilioQueries holds that a URL whose query is no form can be signed as well.
+func TestTwilioQueries(t *testing.T) {
+	t.Parallel()
+	for _, query := range []string{"a;b", "%zz", "a=%", "=", "&&", "x=1?y=2"} {
+		url := "https://in.example/x?" + query
+		s := sample{source: withSecret("twilio", hush), request: post("To=1",
+			"X-Twilio-Signature", macBase64(sha1New, hush, url+"To1"))}.on("POST", url)
+		if !s.valid() {
+			t.Errorf("%s: refused", query)
+		}
+		s.request.URL += "&bodySHA256=" + sha256Hex("To=1")
+		s.refused(t, query)
+	}
 }

@@ -34,6 +34,27 @@ func discordRequest(timestamp, body string) sample {
 		request: post(body, discordSignature, signature, discordTimestamp, timestamp)}
 }
 
+// rfc8032Samples are test vectors of RFC 8032, section 7.1: public key, message and signature. Discord's message is the
+// timestamp and then the body, so the first byte of each is passed off as a timestamp.
+var rfc8032Samples = []sample{
+	rfc8032("RFC 8032, test 2", "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+		"92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"),
+	rfc8032("RFC 8032, test 3", "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+		"6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"),
+	rfc8032("RFC 8032, SHA(abc)", "ec172b93ad5e563bf4932c70e1245034c35467ef2efd4d64ebf819683467e2bf",
+		"ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+		"dc2a4459e7369633a52b1bf277839a00201009a3efbf3ecb69bea2186c26b58909351fc9ac90b3ecfdfbc7c66431e0303dca179c138ac17ad9bef1177331a704"),
+}
+
+func rfc8032(name, public, message, signature string) sample {
+	raw, err := hex.DecodeString(message)
+	if err != nil {
+		panic(err)
+	}
+	return sample{name: name, source: withSecret("discord", public), header: discordSignature,
+		request: post(string(raw[1:]), discordSignature, signature, discordTimestamp, string(raw[:1]))}
+}
+
 // ed25519Sample is signed as Standard Webhooks sign with a private key.
 var ed25519Sample = standard("Standard Webhooks, ed25519",
 	"whpk_"+base64.StdEncoding.EncodeToString(discordPair.Public().(ed25519.PublicKey)), "msg_1", "1700000000", demoBody,

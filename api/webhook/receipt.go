@@ -35,6 +35,7 @@ type Event struct {
 	// OccurredAt is when it happened, by the provider's own clock; zero if the event does not say.
 	OccurredAt time.Time
 	// Payload is the event as JSON: the bytes that were sent, an object of the fields of a form, or a string that holds
-	// what is neither (XML).
+	// what is neither (XML). What was sent may hold members that are given twice below the level of the event, and halves
+	// of surrogate pairs in texts, which strict readers refuse.
 	Payload []byte
 }

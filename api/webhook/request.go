@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -36,6 +37,20 @@ func (r Request) has(name string) bool { return len(r.Header.Values(name)) > 0 }
 func (r Request) query() string {
 	_, query, _ := strings.Cut(r.URL, "?")
 	return query
+}
+
+// queryValues returns the values of a name in the query. What else the query holds need not be a form.
+func (r Request) queryValues(name string) (values []string) {
+	for pair := range strings.SplitSeq(r.query(), "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if key, err := url.QueryUnescape(key); err != nil || key != name {
+			continue
+		}
+		if value, err := url.QueryUnescape(value); err == nil {
+			values = append(values, value)
+		}
+	}
+	return values
 }
 
 // isForm reports whether the body says of itself that it is an HTML form.

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 )
 
@@ -171,6 +172,12 @@ var publishedVectors = []sample{
 	hubspot("HubSpot v2, GET", http.MethodGet, "", "v2", "eee2dddcc73c94d699f5e395f4b9d454a069a6855fbfa152e91e88823087200e"),
 	hubspot("HubSpot v2, POST", http.MethodPost, `{"example_field":"example_value"}`, "v2",
 		"9569219f8ba981ffa6f6f16aa0f48637d35d728c7e4d93d0d52efaa512af7900"),
+	// github.com/coinbase/coinbase-commerce-node
+	{name: "Coinbase Commerce", header: "X-CC-Webhook-Signature", source: Source{Provider: "generic",
+		Secrets: []string{"30291a20-0bd1-4267-9b0f-e6e7b123c0bf"},
+		HMAC:    &HMAC{Header: "X-CC-Webhook-Signature", IDPointer: "/event/id", TypePointer: "/event/type"}},
+		request: post(coinbaseBody, "X-CC-Webhook-Signature",
+			"8be7742c7d372f08a6a3224edadf18a22b65fa9e28f3f2de97376cdaa092590d")},
 	// github.com/frain-dev/convoy
 	{name: "Convoy, SHA-512", header: "X-Convoy-Signature", source: Source{Provider: "generic", Secrets: []string{"Convoy"},
 		HMAC: &HMAC{Hash: "sha512", Header: "X-Convoy-Signature", IDOfBody: true}},
@@ -214,7 +221,7 @@ var derivedVectors = []sample{
 // allSamples are the vectors, and those whose keys are made here.
 func allSamples(t testing.TB) []sample {
 	t.Helper()
-	all := append(append([]sample{}, publishedVectors...), derivedVectors...)
+	all := slices.Concat(publishedVectors, rfc8032Samples, derivedVectors)
 	return append(all, discordSample, ed25519Sample, gitlabSample, adyenPlatformSample, paypalSample(t))
 }
 
