@@ -4,7 +4,6 @@ import (
 	"crypto/subtle"
 	"hash"
 	"strings"
-	"time"
 )
 
 // scheme is how a provider signs with an HMAC.
@@ -19,7 +18,6 @@ type scheme struct {
 	idHeader string           // the header of {id}
 	atHeader string           // the header of {timestamp}, unless it is in the list
 	atFormat timestampFormat  // how {timestamp} is written
-	window   time.Duration    // the default tolerance of {timestamp}; 0 means DefaultTolerance
 }
 
 // timed reports whether a timestamp is part of what is signed.
@@ -93,11 +91,7 @@ func (c *scheme) sum(key []byte, values signedValues) []byte {
 }
 
 func (c *scheme) fresh(s Source, r Request, timestamp string) bool {
-	window := c.window
-	if window == 0 {
-		window = DefaultTolerance
-	}
-	return fresh(timestamp, c.atFormat, r.ReceivedAt, s.tolerance(window))
+	return fresh(timestamp, c.atFormat, r.ReceivedAt, s.tolerance(DefaultTolerance))
 }
 
 // matchesAny compares with all signatures, in a time that depends on their number only.

@@ -13,7 +13,9 @@ import "strings"
 //	order       created updated paid fulfilled partially_fulfilled canceled deleted approved
 //	invoice     created paid payment_failed canceled
 //	subscription created activated updated paused resumed canceled expired past_due trial_ending payment_failed
-//	customer, checkout, payout
+//	customer    created updated deleted
+//	checkout    created updated deleted completed expired
+//	payout      paid failed
 type typeTable map[string]string
 
 func (t typeTable) normalise(rawType, decisive string) string {
