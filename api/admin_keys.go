@@ -16,8 +16,11 @@ func createKey(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
+	if f.newer() && !x.upgradedAnywhere(ctx) {
+		return
+	}
 	t := x.namedTenant(ctx)
-	if t == nil || f.newer() && !x.upgraded() {
+	if t == nil {
 		return
 	}
 	secret, hint := NewAPIKey(rand.Reader)

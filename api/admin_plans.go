@@ -48,7 +48,7 @@ func putPlan(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.catchUp(ctx) || !x.upgraded() {
+	if !x.upgradedAnywhere(ctx) || !x.catchUp(ctx) {
 		return
 	}
 	r := x.change(ctx, fsm.PutPlan{Plan: plan}, fsm.OK, problemOfPlan)
@@ -67,7 +67,7 @@ func putPlan(x *exchange) {
 func deletePlan(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.catchUp(ctx) || !x.upgraded() {
+	if !x.upgradedAnywhere(ctx) || !x.catchUp(ctx) {
 		return
 	}
 	name := x.params.ByName("plan")

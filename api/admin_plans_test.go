@@ -293,3 +293,28 @@ func TestControlFailures(t *testing.T) {
 		}
 	}
 }
+
+// A follower does not send on what a leader of an older release would leave out, and say that all is done.
+func TestOldLeadersAreNotAsked(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []FollowerMode{FollowersRedirect, FollowersForward} {
+		p := newPair(t, mode)
+		old, _ := newOldFakeNode(t, "n2")
+		old.follow(&p.peer)
+		s := newTestServer(t, old, func(c *Config) { c.Followers = mode })
+		t.Cleanup(s.forwarder.CloseIdleConnections)
+		for _, c := range []struct{ method, target, body string }{
+			{"POST", "/v1/admin/tenants/demo/keys", `{"scopes":["records:read"]}`},
+			{"POST", "/v1/admin/tenants/demo/keys", `{"expiresAt":"2027-01-01T00:00:00Z"}`},
+			{"PATCH", "/v1/admin/tenants/demo", `{"status":"suspended"}`},
+			{"POST", "/v1/admin/tenants", `{"slug":"shop","plan":"starter"}`},
+			{"PUT", plansPath + "/gold", `{"monthlyClaims":1}`},
+			{"DELETE", plansPath + "/gold", ""},
+		} {
+			wantProblem(t, call(t, s, c.method, c.target, c.body, asAdmin), upgradePending)
+		}
+		if n := len(p.reached()); n != 0 {
+			t.Errorf("%s: %d requests were sent on", mode, n)
+		}
+	}
+}

@@ -43,7 +43,7 @@ func createTenant(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.catchUp(ctx) || f.newer() && !x.upgraded() {
+	if f.newer() && !x.upgradedAnywhere(ctx) || !x.catchUp(ctx) {
 		return
 	}
 	r := x.change(ctx, fsm.CreateTenant{
@@ -95,8 +95,11 @@ func updateTenant(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
+	if f.newer() && !x.upgradedAnywhere(ctx) {
+		return
+	}
 	t := x.namedTenant(ctx)
-	if t == nil || f.newer() && !x.upgraded() {
+	if t == nil {
 		return
 	}
 	r := x.change(ctx, fsm.UpdateTenant{

@@ -33,6 +33,7 @@ func (x *exchange) change(ctx context.Context, cmd fsm.Command, done fsm.Outcome
 func (x *exchange) featureLevel() uint32 { return x.node.Directory().FeatureLevel }
 
 // upgraded reports whether all nodes understand what a request asks for. If not, the answer is written.
+// Where it may not, the answer is written.
 func (x *exchange) upgraded() bool {
 	level := x.featureLevel()
 	if level >= fsm.LevelControl {
@@ -41,6 +42,19 @@ func (x *exchange) upgraded() bool {
 	x.refuse(upgradePending.problem("this needs feature level %d and the cluster is at %d, which rises by itself when "+
 		"all nodes run this release; nothing was changed", fsm.LevelControl, level))
 	return false
+}
+
+// upgradedAnywhere is upgraded on whatever node was asked: a leader of an older release would leave out what it does not
+// know of a request that is sent on to it, and say that all is done.
+func (x *exchange) upgradedAnywhere(ctx context.Context) bool {
+	if x.featureLevel() < fsm.LevelControl && !x.node.IsLeader() {
+		if err := x.node.CatchUp(ctx); err != nil {
+			x.err = err
+			x.refuse(withoutLeader())
+			return false
+		}
+	}
+	return x.upgraded()
 }
 
 // actor is the caller as the audit log names it.

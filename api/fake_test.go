@@ -188,16 +188,15 @@ func (n *fakeNode) ReadStale(id fsm.RecordID) (fsm.View, cluster.Receipt, cluste
 	return n.machine.View(id), cluster.Receipt{Index: n.index, Term: 7}, n.stale
 }
 
-func (n *fakeNode) Replays(calls ...cluster.Call) bool {
+func (n *fakeNode) MayGrant(calls ...cluster.Call) (count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, c := range calls {
-		r, settled := n.machine.Replay(c.Command.(fsm.Claim), n.nowMs)
-		if !settled || r.Outcome == fsm.InProgress && c.Wait > 0 {
-			return false
+		if n.machine.MayGrant(c.Command.(fsm.Claim), c.Wait > 0, n.nowMs) {
+			count++
 		}
 	}
-	return true
+	return count
 }
 
 // ListLocks gives the position itself as the cursor.

@@ -13,12 +13,12 @@ func (s *Server) planRate(t *fsm.Tenant) int {
 	return int(s.attached().Directory().PlanOf(t).RequestsPerSecond)
 }
 
-// takeClaims takes a token for each of the claims from the bucket of the caller's key, and tells the caller what is left.
+// takeClaims takes a token for each of the claims that may be granted a lock from the bucket of the caller's key, and tells the caller what is left.
 // If it reports false, the answer is written.
 //
 // Only what may grant a lock is limited: a client may come to a standstill before its work, never half-way, so whoever
-// holds a lock can always store, renew, release and read. And who has no token left is still told of results and locks
-// that are there.
+// holds a lock can always store, renew, release, read and come back into it. Who is told of results and locks that are
+// there needs no token either.
 //
 // The tokens are taken where a claim is decided, and not by a follower that passes it on. So a key has one bucket in the
 // cluster, at the leader, and a new leader begins with full ones.
@@ -27,10 +27,11 @@ func (x *exchange) takeClaims(calls ...cluster.Call) bool {
 	if perSecond <= 0 || !x.node.IsLeader() {
 		return true
 	}
-	q, ok := x.s.perKey.take(x.caller.key.Hash, perSecond, len(calls), x.s.now())
-	if !ok && x.node.Replays(calls...) {
+	grants := x.node.MayGrant(calls...)
+	if grants == 0 {
 		return true
 	}
+	q, ok := x.s.perKey.take(x.caller.key.Hash, perSecond, grants, x.s.now())
 	if !ok {
 		x.refuse(x.limited(limitedKey, q, "the limit of this API key is %d claims per second; nothing was changed",
 			perSecond))

@@ -156,9 +156,8 @@ func TestOnlyClaimsAreLimited(t *testing.T) {
 	s := newTestServer(t, n, nil)
 	limitTo(s, 1)
 	id := `"scope":"s","key":"k"`
-	for range 2 {
-		call(t, s, "POST", "/v1/record", `{`+id+`}`, asTenant(key))
-	}
+	call(t, s, "POST", "/v1/record", `{`+id+`}`, asTenant(key))
+	call(t, s, "POST", "/v1/record", claimOf(0), asTenant(key))
 	limited := 0
 	for _, rt := range s.routes() {
 		path := strings.NewReplacer(":tenant", testTenant, ":key", "key_9", ":node", "n9").Replace(rt.path)
@@ -210,6 +209,20 @@ func TestReplaysAreNotLimited(t *testing.T) {
 				t.Fatalf("%s: %d %s", tt.body, w.Code, w.Body)
 			}
 		}
+	}
+	// Coming back into one's own lock is none either.
+	n.advance(10 * time.Second)
+	own := `{"scope":"s","key":"own","owner":"me"}`
+	call(t, s, "POST", "/v1/record", own, asTenant(key))
+	for range 20 { // and what needs no token takes none
+		call(t, s, "POST", "/v1/record", own, asTenant(key))
+		call(t, s, "POST", "/v1/record", claimOf(0), asTenant(key))
+	}
+	if w := call(t, s, "POST", "/v1/record", claimOf(3), asTenant(key)); w.Code != 200 {
+		t.Errorf("the second token: %d %s", w.Code, w.Body)
+	}
+	if w := call(t, s, "POST", "/v1/record", own, asTenant(key)); w.Code != 200 || !strings.Contains(w.Body.String(), `"locked":true`) {
+		t.Errorf("back in one's own lock: %d %s", w.Code, w.Body)
 	}
 	for path, body := range map[string]string{
 		"/v1/record":  `{"scope":"s","key":"1","waitMs":1}`, // it may be granted
@@ -325,7 +338,12 @@ func TestForwardedClaimInDoubtIsNotRefused(t *testing.T) {
 	limitTo(p.leaderAPI, 1)
 	call(t, p.leaderAPI, "POST", "/v1/record", claimOf(1), asTenant(p.key))
 	p.hangUp(1, true)
-	wantProblem(t, call(t, p.followerAPI, "POST", "/v1/record", claimOf(2), asTenant(p.key)), outcomeUnknown)
+	// It was granted, and whoever comes back into its own lock needs no token.
+	if w := call(t, p.followerAPI, "POST", "/v1/record", claimOf(2), asTenant(p.key)); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	p.hangUp(1, false)
+	wantProblem(t, call(t, p.followerAPI, "POST", "/v1/record", claimOf(3), asTenant(p.key)), outcomeUnknown)
 }
 
 // TestLeaderThatLosesItsPlaceKeepsItsQuota: what it told of its bucket is not mixed with what the next leader tells.

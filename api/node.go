@@ -19,7 +19,7 @@ type node interface {
 
 	Propose(ctx context.Context, calls ...cluster.Call) ([]fsm.Result, cluster.Receipt, error)
 	Claim(ctx context.Context, calls ...cluster.Call) ([]fsm.Result, cluster.Receipt, error)
-	Replays(calls ...cluster.Call) bool
+	MayGrant(calls ...cluster.Call) int
 	Read(ctx context.Context, id fsm.RecordID) (fsm.View, cluster.Receipt, error)
 	ReadStale(id fsm.RecordID) (fsm.View, cluster.Receipt, cluster.Staleness)
 	ListLocks(ctx context.Context, query fsm.LockQuery, cursor string) (found []fsm.HeldLock, next string, err error)

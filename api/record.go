@@ -125,11 +125,15 @@ func (x *exchange) answerClaim(r *fsm.Result) {
 
 // putRecord answers PUT /v1/record.
 func putRecord(x *exchange) {
-	cmd, p := decodeComplete(x.body, x.headerKey, x.limits())
+	// The work is done: a life that the plan does not allow is no reason to refuse its result, it is made shorter.
+	l, longest := x.limits(), x.limits().maxTTLSeconds
+	l.maxTTLSeconds = x.s.limits.maxTTLSeconds
+	cmd, p := decodeComplete(x.body, x.headerKey, l)
 	if p != nil {
 		x.refuse(p)
 		return
 	}
+	cmd.TTLMs = min(cmd.TTLMs, longest*1_000)
 	cmd.ID.Tenant = x.caller.tenant.ID
 	x.carryOut(cmd, fsm.Stored, "stored", appendStored)
 }

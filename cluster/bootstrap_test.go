@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // host is a place where a node runs and runs again.
@@ -303,5 +305,24 @@ func TestUnusableSeed(t *testing.T) {
 	defer cancel()
 	if err := n.Shutdown(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// A new cluster begins at the feature level of its founders: whoever restores a backup into it, or sets a plan, is not to
+// wait for anything.
+func TestLevelAtFounding(t *testing.T) {
+	t.Parallel()
+	leader, _ := newCluster(t)
+	alone := openNode(t, Config{BootstrapExpect: 1})
+	waitForLeader(t, alone)
+	for _, n := range []*Node{leader, alone} {
+		if got := n.Directory().FeatureLevel; got != fsm.FeatureLevel {
+			t.Errorf("%s is at level %d, want %d", n.ID(), got, fsm.FeatureLevel)
+		}
+		// It was no other before, but that of the empty state.
+		first, _ := n.AuditLog(0, 1)
+		if len(first) != 1 || first[0].Action != "cluster.raise-feature-level" || first[0].Changes[0].Before != "1" {
+			t.Errorf("%s: the first change is %+v", n.ID(), first)
+		}
 	}
 }

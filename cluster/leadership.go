@@ -96,7 +96,7 @@ func (n *Node) establish(ctx context.Context, term uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := n.proposeFirstEntry(start); err != nil {
+	if err := n.proposeFirstEntry(ctx, start); err != nil {
 		return err
 	}
 	n.clock.set(start.now.Add(time.Since(start.at)))
@@ -110,14 +110,30 @@ func (n *Node) establish(ctx context.Context, term uint64) error {
 	return nil
 }
 
-// foundingLevel is the feature level of a new cluster: every release that can take part in founding one knows it.
+// foundingLevel is the lowest feature level of a new cluster: every release that can take part in founding one knows it.
 const foundingLevel = 2
 
-func (n *Node) proposeFirstEntry(start clockStart) error {
+// levelAtFounding returns the feature level with which a new cluster begins: the highest that all founders know, if all
+// of them say so now. Otherwise it rises when they have, see raiseFeatureLevel.
+func (n *Node) levelAtFounding(ctx context.Context) uint32 {
+	voters := n.voters()
+	replies := n.pingAll(ctx, voters)
+	if len(replies)+1 < len(voters) {
+		return foundingLevel
+	}
+	level := uint32(fsm.FeatureLevel)
+	for _, r := range replies {
+		level = min(level, r.Feature)
+	}
+	return max(level, foundingLevel)
+}
+
+func (n *Node) proposeFirstEntry(ctx context.Context, start clockStart) error {
 	var frames [][]byte
 	if n.Directory().ClusterID == "" {
+		level := n.levelAtFounding(ctx)
 		frames = append(frames, fsm.Encode(newClusterIdentity(n.passport.affiliation.clusterID())),
-			fsm.Encode(fsm.RaiseFeatureLevel{Level: foundingLevel, Version: featureVersion(foundingLevel)}))
+			fsm.Encode(fsm.RaiseFeatureLevel{Level: level, Version: featureVersion(level)}))
 	}
 	first := fsm.Establish{GraceMs: n.cfg.electionTimeout().Milliseconds()}
 	stamp := start.now.UnixMilli()

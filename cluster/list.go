@@ -10,6 +10,9 @@ import (
 	"github.com/syllecta/syllecta/fsm"
 )
 
+// maxListedParts is how many parts of the memory one ListLocks looks through: some 200,000 locks.
+const maxListedParts = 64
+
 // ErrCursor is returned for a cursor that is none, or that is not good any more: another node leads, or the state was
 // replaced. The caller begins anew.
 var ErrCursor = errors.New("the cursor is not, or no longer, good")
@@ -44,7 +47,7 @@ func (l listing) position(cursor string) (fsm.LockCursor, error) {
 
 // ListLocks lists locks of a tenant on the leader, at most query.Limit, from the cursor on that an earlier call returned;
 // query.After is ignored. What was granted before the call is listed if it is still there; what comes or goes until the
-// last call may be. next is "" at the end. It fails with ErrCursor, or as CatchUp does.
+// last call may be. next is "" at the end; before that a call may find none. It fails with ErrCursor, or as CatchUp does.
 func (n *Node) ListLocks(ctx context.Context, query fsm.LockQuery, cursor string) (found []fsm.HeldLock, next string, err error) {
 	if !n.IsLeader() {
 		return nil, "", ErrNotLeader
@@ -58,12 +61,14 @@ func (n *Node) ListLocks(ctx context.Context, query fsm.LockQuery, cursor string
 		return nil, "", err
 	}
 	limit, nowMs := query.Limit, n.clock.nowMs()
-	for more := true; more && len(found) < limit && ctx.Err() == nil; next = list.cursor(query.After, more) {
+	more := true
+	for parts := 0; more && len(found) < limit && parts < maxListedParts && ctx.Err() == nil; parts++ {
 		query.Limit = limit - len(found)
 		var part []fsm.HeldLock
 		n.applier.read(func(m *fsm.Machine) { part, query.After, more = m.ListLocks(query, nowMs) })
 		found = append(found, part...)
 	}
+	next = list.cursor(query.After, more)
 	if !n.servedBy(term) || n.applier.listing.Load() != list || ctx.Err() != nil {
 		return nil, "", ErrUnavailable
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -190,7 +191,7 @@ func (n *Node) PromoteNode(ctx context.Context, id string) (NodeStatus, error) {
 	if !n.IsLeader() {
 		return NodeStatus{}, ErrNotLeader
 	}
-	status, ok := n.statusOf(id)
+	status, ok := n.awaitHealthy(ctx, id)
 	switch {
 	case !ok:
 		return NodeStatus{}, n.unknownNode(id)
@@ -214,6 +215,26 @@ func (n *Node) PromoteNode(ctx context.Context, id string) (NodeStatus, error) {
 		return NodeStatus{}, err
 	}
 	return n.memberStatus(raft.ServerID(id)), nil
+}
+
+// newcomerPatience is how long a promotion waits for a node to be found healthy: one that was started a moment ago says of
+// itself that it is ready before the leader has heard of it.
+const newcomerPatience = 3 * time.Second
+
+// awaitHealthy returns the status of a node, once it is healthy if that comes soon.
+func (n *Node) awaitHealthy(ctx context.Context, id string) (status NodeStatus, known bool) {
+	ctx, cancel := context.WithTimeout(ctx, newcomerPatience)
+	defer cancel()
+	for {
+		if status, known = n.statusOf(id); !known || status.Healthy || status.Voter {
+			return status, known
+		}
+		select {
+		case <-ctx.Done():
+			return status, known
+		case <-time.After(pingEvery):
+		}
+	}
 }
 
 // TransferLeadership hands the leadership to the voter with that id, or with "" to the one best prepared, and returns

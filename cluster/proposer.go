@@ -428,6 +428,7 @@ func (p *proposer) onRestore(index uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.applied, p.jumped = max(p.applied, index), index
+	p.tally.clear() // the tenants may be others now
 	p.failUpTo(index, ErrOutcomeUnknown)
 }
 

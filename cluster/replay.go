@@ -37,11 +37,18 @@ func (n *Node) Claim(ctx context.Context, calls ...Call) ([]fsm.Result, Receipt,
 	return results, at, nil
 }
 
-// Replays reports whether, by this node's state as it is, all of the calls are claims that Claim would answer without the
-// log. That may be otherwise a moment later.
-func (n *Node) Replays(calls ...Call) bool {
-	_, _, ok := n.replay(calls)
-	return ok
+// MayGrant returns how many of the calls are claims that may be granted a lock, by this node's state as it is. That may be
+// otherwise a moment later.
+func (n *Node) MayGrant(calls ...Call) (count int) {
+	nowMs := n.clock.nowMs()
+	n.applier.read(func(m *fsm.Machine) {
+		for _, c := range calls {
+			if claim, ok := c.Command.(fsm.Claim); ok && m.MayGrant(claim, c.Wait > 0, nowMs) {
+				count++
+			}
+		}
+	})
+	return count
 }
 
 // replay answers the calls from this node's state as it is; ok is false if the log must decide one of them.

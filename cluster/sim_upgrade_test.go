@@ -97,7 +97,7 @@ func TestOldReleaseCannotJoin(t *testing.T) {
 	waitForLeader(t, n)
 	request := JoinRequest{ClusterID: n.Status().ClusterID, NodeID: "old", RaftAddr: "127.0.0.1:1", Version: "0.1.0", Feature: 1}
 	reply := n.answerJoin(t.Context(), request)
-	if reply.Refused != ReasonOldRelease || !strings.Contains(reply.Detail, "syllecta 0.2.0 or newer; old runs 0.1.0") {
+	if reply.Refused != ReasonOldRelease || !strings.Contains(reply.Detail, "syllecta "+featureVersion(fsm.FeatureLevel)+" or newer; old runs 0.1.0") {
 		t.Errorf("%+v", reply)
 	}
 }

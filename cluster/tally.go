@@ -11,6 +11,8 @@ import (
 const (
 	// tallyDelay is how long what was counted waits for an entry to ride in, before it gets one of its own.
 	tallyDelay = time.Second
+	// maxLastTallies bounds the entries that a leader commits of what it has counted before it hands over.
+	maxLastTallies = 64
 	// tallyHour is how exactly the last use of a key is kept (fsm.APIKey).
 	tallyHour = int64(time.Hour / time.Millisecond)
 )
@@ -22,7 +24,9 @@ type tally struct {
 	mu     sync.Mutex
 	counts map[tallied]int64
 	uses   map[usedKey]int64 // when, in Unix milliseconds
-	since  time.Time         // when the first of them was counted
+	// When the first of them was counted.
+	countedSince, usedSince time.Time
+	hurried                 bool // uses do not wait either
 }
 
 // tallied and usedKey are bounded by the directory.
@@ -41,25 +45,21 @@ func newTally() *tally {
 	return &tally{counts: make(map[tallied]int64), uses: make(map[usedKey]int64)}
 }
 
-func (t *tally) empty() bool { return len(t.counts)+len(t.uses) == 0 }
-
-func (t *tally) begin() {
-	if t.empty() {
-		t.since = time.Now()
-	}
-}
-
 func (t *tally) count(tenant fsm.TenantID, meter fsm.Meter, n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.begin()
+	if len(t.counts) == 0 {
+		t.countedSince = time.Now()
+	}
 	t.counts[tallied{tenant, meter}] += n
 }
 
 func (t *tally) use(tenant fsm.TenantID, publicID string, atMs int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.begin()
+	if len(t.uses) == 0 {
+		t.usedSince = time.Now()
+	}
 	key := usedKey{tenant, publicID}
 	t.uses[key] = max(t.uses[key], atMs)
 }
@@ -68,16 +68,25 @@ func (t *tally) use(tenant fsm.TenantID, publicID string, atMs int64) {
 func (t *tally) due(delay time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return !t.empty() && time.Since(t.since) >= delay
+	return len(t.counts) > 0 && time.Since(t.countedSince) >= delay || t.usesDue(delay)
 }
 
-// take removes what one command holds; ok is false if there is nothing.
+func (t *tally) usesDue(delay time.Duration) bool {
+	return len(t.uses) > 0 && time.Since(t.usedSince) >= delay
+}
+
+// hurry has uses ride in the next entry, too.
+func (t *tally) hurry(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hurried = on
+}
+
+// take removes what one command holds; ok is false if there is nothing. Uses wait for tallyDelay: an entry that brings one
+// copies the directory, and at each full hour all keys are used anew.
 func (t *tally) take() (c fsm.Tally, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.empty() {
-		return c, false
-	}
 	for key, n := range t.counts {
 		if len(c.Counts) == fsm.MaxTallyCounts {
 			break
@@ -86,13 +95,13 @@ func (t *tally) take() (c fsm.Tally, ok bool) {
 		delete(t.counts, key)
 	}
 	for key, at := range t.uses {
-		if len(c.Uses) == fsm.MaxTallyUses {
+		if len(c.Uses) == fsm.MaxTallyUses || !t.hurried && !t.usesDue(tallyDelay) {
 			break
 		}
 		c.Uses = append(c.Uses, fsm.KeyUse{Tenant: key.tenant, PublicID: key.publicID, AtMs: at})
 		delete(t.uses, key)
 	}
-	return c, true
+	return c, len(c.Counts)+len(c.Uses) > 0
 }
 
 // putBack takes back what an entry should have brought that was not applied.
@@ -115,9 +124,16 @@ func (t *tally) clear() {
 
 // bringTally commits what was counted, for this node is about to lead no more.
 func (n *Node) bringTally(ctx context.Context) {
-	if n.proposer.tally.due(0) {
+	t := n.proposer.tally
+	t.hurry(true)
+	defer t.hurry(false)
+	for range maxLastTallies {
+		if !t.due(0) {
+			return
+		}
 		if _, _, err := n.proposer.propose(ctx, nil); err != nil {
 			n.log.Debug("what was counted last is lost", "error", err)
+			return
 		}
 	}
 }

@@ -123,6 +123,7 @@ func TestKeyUse(t *testing.T) {
 func TestTallyIsTakenInParts(t *testing.T) {
 	t.Parallel()
 	tl := newTally()
+	tl.hurry(true)
 	want := int64(0)
 	for i := range fsm.TenantID(2*fsm.MaxTallyCounts + 1) {
 		tl.count(i+1, fsm.MeterReplays, int64(i)+1)
@@ -181,6 +182,38 @@ func TestTallyOfADeposedLeader(t *testing.T) {
 	b.p.tally.count(1, fsm.MeterReplays, 2)
 	b.p.tally.use(1, "key", 1)
 	b.p.revoke()
+	if b.p.tally.due(0) {
+		t.Error("it is still there")
+	}
+}
+
+// Uses of keys wait until they have been collected for a while, for an entry that brings them is dear; counts do not.
+func TestUsesOfKeysWait(t *testing.T) {
+	t.Parallel()
+	tl := newTally()
+	tl.use(1, "key", 1)
+	if c, ok := tl.take(); ok {
+		t.Errorf("took %+v at once", c)
+	}
+	tl.count(1, fsm.MeterReplays, 1)
+	if c, ok := tl.take(); !ok || len(c.Counts) != 1 || len(c.Uses) != 0 {
+		t.Errorf("took %+v, want the count alone", c)
+	}
+	tl.usedSince = tl.usedSince.Add(-tallyDelay)
+	if c, ok := tl.take(); !ok || len(c.Uses) != 1 {
+		t.Errorf("took %+v, want the use", c)
+	}
+	if tl.due(0) {
+		t.Error("something is left")
+	}
+}
+
+// What was counted before a backup was restored is of tenants that may be others now.
+func TestTallyOfARestoredState(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.p.tally.count(1, fsm.MeterReplays, 2)
+	b.p.onRestore(b.index + 10)
 	if b.p.tally.due(0) {
 		t.Error("it is still there")
 	}

@@ -162,3 +162,26 @@ func TestTenantsAreBounded(t *testing.T) {
 		t.Error("a full directory does not survive a snapshot")
 	}
 }
+
+// Keys that have expired make room as revoked ones do, those that were revoked first.
+func TestExpiredKeysMakeRoom(t *testing.T) {
+	t.Parallel()
+	j := newJournal(t)
+	create := func(i int, at int64) Result {
+		return j.apply(at, CreateKey{Tenant: 1, PublicID: fmt.Sprint("key_", i), Hash: [32]byte{byte(i), 1}, ExpiresAtMs: noon2026 + 1000})
+	}
+	for i := range MaxKeysPerTenant {
+		create(i, noon2026)
+	}
+	full := Result{Outcome: LimitReached, Limit: MaxKeysPerTenant}
+	wantResult(t, "while all are good", create(MaxKeysPerTenant, noon2026+999), full)
+	j.apply(noon2026+999, RevokeKey{Tenant: 1, PublicID: "key_7"})
+	for i, gone := range []byte{7, 0, 1} {
+		if got := create(MaxKeysPerTenant+i, noon2026+1000); got.Outcome != KeyCreated {
+			t.Fatalf("in place of key %d: %+v", gone, got)
+		}
+		if j.m.Directory().KeyByHash([32]byte{gone, 1}) != nil {
+			t.Errorf("key %d was not the one that made room", gone)
+		}
+	}
+}

@@ -1,8 +1,10 @@
 package fsm
 
-// maxListedPages is how many pages of locks one ListLocks looks through, so that Apply waits for a fraction of a
-// millisecond.
-const maxListedPages = 128
+import "encoding/binary"
+
+// maxListedPages is how many pages of locks one ListLocks looks through, so that Apply waits for half a millisecond or
+// so.
+const maxListedPages = 64
 
 // LockQuery says which locks to list.
 type LockQuery struct {
@@ -45,7 +47,7 @@ func (m *Machine) ListLocks(q LockQuery, nowMs int64) (found []HeldLock, next Lo
 		s := &x.pages[number]
 		for slot := uint16(0); slot < s.fresh; slot++ {
 			ref := s.ref(number, slot)
-			if ref < lockRef(q.After) || !m.locks.holds(ref) {
+			if ref < lockRef(q.After) || x.read(ref).tenant() != q.Tenant || !m.locks.holds(ref) {
 				continue
 			}
 			l := x.read(ref).lock()
@@ -65,6 +67,11 @@ func (m *Machine) ListLocks(q LockQuery, nowMs int64) (found []HeldLock, next Lo
 // holds reports whether there is a lock in a slot that was used once. A slot that was released still has its last key,
 // which is elsewhere by now, or nowhere.
 func (t *lockTable) holds(ref lockRef) bool { return t.find(t.key(t.pages.read(ref).key())) == ref }
+
+// tenant returns whose the lock is.
+func (s lockSlot) tenant() TenantID {
+	return TenantID(binary.LittleEndian.Uint32(s[lockHeaderBytes:]))
+}
 
 // listed describes a lock, if it is one that was asked for.
 func (l *lock) listed(q LockQuery, nowMs int64) (h HeldLock, ok bool) {

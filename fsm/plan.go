@@ -27,7 +27,7 @@ type Plan struct {
 	Name string // [a-z0-9-], 1…MaxSlugBytes
 	// MonthlyClaims is the number of grants per UTC month, 0…MaxMonthlyClaims.
 	MonthlyClaims int64
-	// RequestsPerSecond bounds the claims of one API key on one node, 0…MaxRequestsPerSecond.
+	// RequestsPerSecond bounds the claims of one API key, 0…MaxRequestsPerSecond.
 	RequestsPerSecond int64
 	// MaxTTLMs bounds the life that a record may be given, 0…MaxTTLMs.
 	MaxTTLMs int64

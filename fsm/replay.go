@@ -27,6 +27,22 @@ func (m *Machine) Replay(c Claim, nowMs int64) (r Result, ok bool) {
 	return r, string(held.owner) != c.Owner
 }
 
+// MayGrant reports whether a claim would be granted a lock, not one that its owner holds already, if an entry stamped
+// nowMs brought it: by the state as it is. One that waits may be granted what another holds. Several calls may run at
+// once.
+func (m *Machine) MayGrant(c Claim, waits bool, nowMs int64) bool {
+	nowMs = max(nowMs, m.clockMs)
+	key := m.hasher.key(appendStoreKey(make([]byte, 0, 128), c.ID))
+	if rec := m.completed(key); rec != nil && rec.expiresAtMs() > nowMs {
+		return false
+	}
+	held, found := m.locks.get(key)
+	if !found || held.expired(nowMs) || !held.live(nowMs) {
+		return true
+	}
+	return waits && string(held.owner) != c.Owner
+}
+
 // ReplayMeter returns the meter on which the answer of a claim counts that changed nothing.
 func ReplayMeter(o Outcome) Meter {
 	if o == Cached {

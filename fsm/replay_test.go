@@ -17,6 +17,7 @@ func expectReplay(m *Machine, stampMs int64, cmds ...Command) (check func(applie
 	}
 	clockMs, view := m.ClockMs(), m.View(c.ID)
 	replay, ok := m.Replay(c, stampMs)
+	mayGrant, mayWait := m.MayGrant(c, false, stampMs), m.MayGrant(c, true, stampMs)
 	after := m.View(c.ID)
 	return func(applied []Result) error {
 		r := applied[0]
@@ -27,6 +28,10 @@ func expectReplay(m *Machine, stampMs int64, cmds ...Command) (check func(applie
 		switch {
 		case !sameView(&view, &after):
 			return fmt.Errorf("Replay changed %+v to %+v", view, after)
+		case mayGrant != (changes && !r.Reentered) && (r.Outcome != FingerprintMismatch || view.State == StateCompleted):
+			return fmt.Errorf("MayGrant says %v, Apply %+v", mayGrant, r)
+		case mayWait != (mayGrant || r.Outcome == InProgress) && r.Outcome != FingerprintMismatch:
+			return fmt.Errorf("MayGrant says %v of a claim that waits, Apply %+v", mayWait, r)
 		case ok && !sameResult(&replay, &r):
 			return fmt.Errorf("Replay answers %+v, Apply %+v", replay, r)
 		case !ok && !changes && !stampDecides && view.State != StateLapsed:

@@ -63,10 +63,15 @@ func (d *Directory) removeKey(k *APIKey) {
 	d.byTen[k.Tenant] = slices.DeleteFunc(slices.Clone(d.byTen[k.Tenant]), func(other *APIKey) bool { return other == k })
 }
 
-// oldestRevoked returns the key that makes room for a new one, or nil.
-func (d *Directory) oldestRevoked(tenant TenantID) *APIKey {
+// oldestEnded returns the key that makes room for a new one, or nil: a revoked one, or else one that has expired.
+func (d *Directory) oldestEnded(tenant TenantID, nowMs int64) *APIKey {
 	for _, k := range d.byTen[tenant] {
 		if k.RevokedAtMs != 0 {
+			return k
+		}
+	}
+	for _, k := range d.byTen[tenant] {
+		if !k.Good(nowMs) {
 			return k
 		}
 	}
@@ -132,7 +137,7 @@ func (m *Machine) createKey(c CreateKey) Result {
 		return Result{Outcome: Conflict}
 	}
 	full := len(d.byTen[c.Tenant]) >= MaxKeysPerTenant
-	if full && d.oldestRevoked(c.Tenant) == nil {
+	if full && d.oldestEnded(c.Tenant, m.clockMs) == nil {
 		return Result{Outcome: LimitReached, Limit: MaxKeysPerTenant}
 	}
 	k := &APIKey{
@@ -147,7 +152,7 @@ func (m *Machine) createKey(c CreateKey) Result {
 	}
 	d = d.clone()
 	if full {
-		d.removeKey(d.oldestRevoked(c.Tenant))
+		d.removeKey(d.oldestEnded(c.Tenant, m.clockMs))
 	}
 	d.setKey(k)
 	m.directory = d

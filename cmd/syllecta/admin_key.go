@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // keyScopes are what an API key may be good for. One without any is good for everything.
@@ -38,7 +41,16 @@ func keysPath(slug string) string { return tenantPath(slug) + "/keys" }
 
 func (a admin) createKey(ctx context.Context, slug string, spec keySpec) (made newAPIKey, err error) {
 	err = a.call(ctx, http.MethodPost, keysPath(slug), spec, &made)
-	return made, err
+	unscoped := len(spec.Scopes) > 0 && (len(made.Scopes) == 0 || slices.Contains(made.Scopes, "*"))
+	if err != nil || !unscoped && (spec.ExpiresAt == "" || made.ExpiresAt != "") {
+		return made, err
+	}
+	// It would be good for everything, for ever. Its secret was told to nobody.
+	err = fmt.Errorf("%w scopes and ends of keys", errOlderLeader)
+	if _, failed := a.revokeKey(ctx, slug, made.ID); failed != nil {
+		return newAPIKey{}, errors.Join(err, fmt.Errorf("revoke the key %s that it has made: %w", made.ID, failed))
+	}
+	return newAPIKey{}, fmt.Errorf("%w: the key %s that it has made was revoked", err, made.ID)
 }
 
 func (a admin) keys(ctx context.Context, slug string) ([]apiKey, error) {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 )
@@ -46,8 +48,14 @@ func tenantPath(slug string) string { return tenantsPath + "/" + url.PathEscape(
 
 func (a admin) createTenant(ctx context.Context, spec tenantSpec) (made tenant, err error) {
 	err = a.call(ctx, http.MethodPost, tenantsPath, spec, &made)
+	if err == nil && spec.Plan != "" && made.Plan != spec.Plan {
+		err = fmt.Errorf("%w plans: the tenant was made without one", errOlderLeader)
+	}
 	return made, err
 }
+
+// errOlderLeader is returned when a leader has left out what it does not know of a request, as releases before 0.3.0 do.
+var errOlderLeader = errors.New("the leader runs an older release, which does not know")
 
 func (a admin) tenants(ctx context.Context) ([]tenant, error) {
 	var out struct {
@@ -64,5 +72,9 @@ func (a admin) tenant(ctx context.Context, slug string) (found told[tenant], err
 
 func (a admin) changeTenant(ctx context.Context, slug string, change tenantChange) (changed told[tenant], err error) {
 	err = a.call(ctx, http.MethodPatch, tenantPath(slug), change, &changed)
+	is := changed.value
+	if err == nil && (change.Plan != nil && is.Plan != *change.Plan || change.Status != nil && is.Status != *change.Status) {
+		err = fmt.Errorf("%w plans and suspension: neither was changed", errOlderLeader)
+	}
 	return changed, err
 }

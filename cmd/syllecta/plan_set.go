@@ -32,7 +32,7 @@ func limitFlags(cmd *cobra.Command) []*limitFlag {
 	add("monthly-claims", fsm.MaxMonthlyClaims, "`number` of locks granted per calendar month (UTC); 0 is no limit",
 		func(p *plan) *int64 { return &p.MonthlyClaims })
 	add("requests-per-second", fsm.MaxRequestsPerSecond,
-		"`number` of claims per second of one API key on one node; 0 is no limit",
+		"`number` of claims per second of one API key; 0 is no limit",
 		func(p *plan) *int64 { return &p.RequestsPerSecond })
 	add("max-ttl-seconds", maxTTLSeconds,
 		"longest life, in `seconds`, that a request may ask for a record; 0 leaves it to the nodes' settings",

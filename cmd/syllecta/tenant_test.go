@@ -54,8 +54,8 @@ func TestTenantVerbs(t *testing.T) {
 		{"tenant show nobody", []string{"GET /v1/admin/tenants/nobody"}, "",
 			"it cannot be (unknown_tenant); see the tenants with: syllecta tenant list", exitNotFound},
 
-		{"tenant update shop --name= --plan gold --monthly-claims 0",
-			[]string{`PATCH /v1/admin/tenants/shop {"name":"","plan":"gold","monthlyClaims":0}`},
+		{"tenant update shop --name= --plan starter --monthly-claims 0",
+			[]string{`PATCH /v1/admin/tenants/shop {"name":"","plan":"starter","monthlyClaims":0}`},
 			tenantHeader + shopRow, "", exitOK},
 		{"tenant update shop --monthly-claims 5 --json", []string{`PATCH /v1/admin/tenants/shop {"monthlyClaims":5}`},
 			shop + "\n", "", exitOK},
@@ -96,5 +96,41 @@ func TestTenantLimitInWords(t *testing.T) {
 		if got := c.tenant.limit(); got != c.want {
 			t.Errorf("%+v: got %q, want %q", c.tenant, got, c.want)
 		}
+	}
+}
+
+// TestOlderLeaders: what a leader of an earlier release has left out of a request is told, and a key that would be good for
+// everything is none any more.
+func TestOlderLeaders(t *testing.T) {
+	t.Parallel()
+	const older = "the leader runs an older release, which does not know "
+	oldTenant := `{"id":"ten_1","slug":"shop","name":"","monthlyClaims":0,"createdAt":"2026-11-23T10:00:00.000Z"}`
+	oldKey := `{"id":"key_1","name":"","hint":"wxyz","createdAt":"2026-11-23T10:00:00.000Z","secret":"ck_wxyz"}`
+	answers := map[string]string{
+		"POST /v1/admin/tenants":                   oldTenant,
+		"PATCH /v1/admin/tenants/shop":             oldTenant,
+		"POST /v1/admin/tenants/shop/keys":         oldKey,
+		"DELETE /v1/admin/tenants/shop/keys/key_1": oldKey,
+		"POST /v1/admin/tenants/other/keys":        oldKey,
+	}
+	const revoked = "DELETE /v1/admin/tenants/shop/keys/key_1"
+	for _, c := range []verbCase{
+		{"tenant create shop --plan starter", []string{`POST /v1/admin/tenants {"slug":"shop","plan":"starter"}`}, "",
+			older + "plans: the tenant was made without one", exitFailure},
+		{"tenant update shop --plan starter", []string{`PATCH /v1/admin/tenants/shop {"plan":"starter"}`}, "",
+			older + "plans and suspension: neither was changed", exitFailure},
+		{"tenant suspend shop", []string{`PATCH /v1/admin/tenants/shop {"status":"suspended"}`}, "",
+			older + "plans and suspension: neither was changed", exitFailure},
+		{"key create --tenant shop --scope records:read",
+			[]string{`POST /v1/admin/tenants/shop/keys {"scopes":["records:read"]}`, revoked}, "",
+			older + "scopes and ends of keys: the key key_1 that it has made was revoked", exitFailure},
+		{"key create --tenant shop --expires-at 2027-01-31T00:00:00Z",
+			[]string{`POST /v1/admin/tenants/shop/keys {"expiresAt":"2027-01-31T00:00:00Z"}`, revoked}, "",
+			older + "scopes and ends of keys: the key key_1 that it has made was revoked", exitFailure},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			c.check(t, answers)
+		})
 	}
 }
