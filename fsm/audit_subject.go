@@ -109,7 +109,7 @@ func instantText(ms int64) string {
 }
 
 // scopeNames are the names of the scopes, by their bits.
-var scopeNames = [...]string{"records:read", "records:write", "usage:read"}
+var scopeNames = [...]string{"records:read", "records:write", "usage:read", "events:read", "webhooks:write", "admin:tenant"}
 
 // String returns the names of the scopes, separated by spaces; "all" for the set that is good for everything.
 func (s Scopes) String() string {

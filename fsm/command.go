@@ -47,8 +47,17 @@ const (
 	TypePutPlan      CommandType = 24
 	TypeDeletePlan   CommandType = 25
 
+	TypePutDataKey   CommandType = 26
+	TypePutSource    CommandType = 27
+	TypeDeleteSource CommandType = 28
+
 	TypeTally   CommandType = 30
 	TypeAudited CommandType = 31
+
+	TypeAcceptEvent   CommandType = 40
+	TypeReportAttempt CommandType = 41
+	TypeReplayEvents  CommandType = 42
+	TypeIgnoreEvents  CommandType = 43
 )
 
 // Command is one state change asked of the machine. What it means is decided when it is applied, by the state and the
@@ -176,7 +185,7 @@ type CreateTenant struct {
 	Plan string
 }
 
-// UpdateTenant changes what is set. Plan and status are version 2 of the command.
+// UpdateTenant changes what is set. Plan and status are version 2 of the command, the payload policy is version 3.
 type UpdateTenant struct {
 	Tenant           TenantID
 	SetName          bool
@@ -187,6 +196,8 @@ type UpdateTenant struct {
 	Plan             string // "" is UnlimitedPlan
 	SetSuspended     bool
 	Suspended        bool
+	SetPayloadPolicy bool
+	PayloadPolicy    PayloadPolicy
 }
 
 // CreateKey adds an API key to a tenant. The secret itself is never in the log.

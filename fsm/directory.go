@@ -12,6 +12,10 @@ type Tenant struct {
 	Plan string
 	// Suspended tenants are granted no locks. All else is answered as ever: what was begun can be ended.
 	Suspended bool
+	// PayloadPolicy is what is kept of the payloads of delivered events.
+	PayloadPolicy PayloadPolicy
+	// DataKey is the tenant's data key, encrypted under a key-encryption key; nil until it is needed.
+	DataKey []byte
 }
 
 // PlanName returns the name of the tenant's plan.
@@ -53,9 +57,15 @@ const (
 	ScopeRecordsWrite
 	// ScopeUsageRead is for the tenant's own usage.
 	ScopeUsageRead
+	// ScopeEventsRead is for the tenant's events.
+	ScopeEventsRead
+	// ScopeWebhooksWrite is for receiving webhooks, changing sources, and replaying events.
+	ScopeWebhooksWrite
+	// ScopeAdminTenant is for the tenant's own settings, keys and usage.
+	ScopeAdminTenant
 
 	// AllScopes is every scope that this build knows.
-	AllScopes = ScopeUsageRead<<1 - 1
+	AllScopes = ScopeAdminTenant<<1 - 1
 )
 
 // Allows reports whether a key with these scopes is good for all of the wanted ones.
@@ -79,6 +89,10 @@ type Directory struct {
 	plans   []*Plan                // sorted by name, without UnlimitedPlan
 	members []*Member              // not retired, in order of admission
 	retired []*Member              // in order of retirement
+
+	lastSource      SourceID // that was assigned
+	sources         map[SourceID]*Source
+	sourcesByTenant map[TenantID][]*Source // in order of creation
 }
 
 // Tenants returns all tenants in order of creation. The caller must not change the slice.

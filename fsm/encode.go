@@ -16,6 +16,7 @@ import (
 const (
 	commandVersion1    = 1
 	commandVersion2    = 2 // of the commands that versionOf names
+	commandVersion3    = 3 // likewise
 	commandHeaderBytes = 6
 	commandCRCBytes    = 4
 	// MaxCommandBytes bounds one framed command: the largest body, its headers and identity, with room to spare.
@@ -99,7 +100,12 @@ func versionOf(cmd Command) byte {
 	case CreateTenant:
 		newer = c.Plan != ""
 	case UpdateTenant:
+		if c.SetPayloadPolicy || c.PayloadPolicy != 0 {
+			return commandVersion3
+		}
 		newer = c.SetPlan || c.Plan != "" || c.SetSuspended || c.Suspended
+	case PutPlan:
+		newer = c.Plan.hasEvents()
 	case CreateKey:
 		newer = c.Scopes != 0 || c.ExpiresAtMs != 0
 	}
@@ -112,8 +118,10 @@ func versionOf(cmd Command) byte {
 func checkCommandVersion(frame []byte) error {
 	newest := byte(commandVersion1)
 	switch CommandType(frame[0]) {
-	case TypeCreateTenant, TypeUpdateTenant, TypeCreateKey:
+	case TypeCreateTenant, TypeCreateKey, TypePutPlan:
 		newest = commandVersion2
+	case TypeUpdateTenant:
+		newest = commandVersion3
 	}
 	if frame[1] < commandVersion1 || frame[1] > newest {
 		return fmt.Errorf("%w: version %d of command type %d", ErrUnsupported, frame[1], frame[0])
@@ -179,9 +187,23 @@ func decodePayload(kind CommandType, d *decoder) Command {
 	case TypeRevokeKey:
 		return RevokeKey{Tenant: d.tenant(), PublicID: d.string(1, MaxNameBytes, "key id")}
 	case TypePutPlan:
-		return PutPlan{d.plan()}
+		return PutPlan{d.plan(d.version >= commandVersion2)}
 	case TypeDeletePlan:
 		return DeletePlan{d.string(1, MaxSlugBytes, "plan")}
+	case TypePutDataKey:
+		return decodePutDataKey(d)
+	case TypePutSource:
+		return decodePutSource(d)
+	case TypeDeleteSource:
+		return decodeDeleteSource(d)
+	case TypeAcceptEvent:
+		return decodeAcceptEvent(d)
+	case TypeReportAttempt:
+		return decodeReportAttempt(d)
+	case TypeReplayEvents:
+		return decodeReplayEvents(d)
+	case TypeIgnoreEvents:
+		return decodeIgnoreEvents(d)
 	case TypeTally:
 		return decodeTally(d)
 	case TypeAudited:
@@ -249,6 +271,10 @@ func (c UpdateTenant) appendPayload(b []byte) []byte {
 		b = appendBool(b, c.SetSuspended)
 		b = appendBool(b, c.Suspended)
 	}
+	if versionOf(c) >= commandVersion3 {
+		b = appendBool(b, c.SetPayloadPolicy)
+		b = append(b, byte(c.PayloadPolicy))
+	}
 	return b
 }
 
@@ -263,6 +289,10 @@ func decodeUpdateTenant(d *decoder) UpdateTenant {
 	if d.version >= commandVersion2 {
 		c.SetPlan, c.Plan = d.bool("set plan"), d.string(0, MaxSlugBytes, "plan")
 		c.SetSuspended, c.Suspended = d.bool("set suspended"), d.bool("suspended")
+	}
+	if d.version >= commandVersion3 {
+		c.SetPayloadPolicy = d.bool("set payload policy")
+		c.PayloadPolicy = PayloadPolicy(d.small(0, byte(payloadPolicyEnd), "payload policy"))
 	}
 	return c
 }

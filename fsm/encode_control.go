@@ -11,26 +11,42 @@ const (
 	MaxTallyUses   = 1_024
 )
 
-func (c PutPlan) appendPayload(b []byte) []byte { return appendPlan(b, &c.Plan) }
+func (c PutPlan) appendPayload(b []byte) []byte {
+	return appendPlan(b, &c.Plan, versionOf(c) >= commandVersion2)
+}
 
 func (c DeletePlan) appendPayload(b []byte) []byte { return appendString(b, c.Name) }
 
-func appendPlan(b []byte, p *Plan) []byte {
+// appendPlan is the form of a plan in the log and in snapshots, of which older ones know nothing of events.
+func appendPlan(b []byte, p *Plan, events bool) []byte {
 	b = appendString(b, p.Name)
 	for _, v := range []int64{p.MonthlyClaims, p.RequestsPerSecond, p.MaxTTLMs, p.MaxBodyBytes} {
 		b = binary.AppendVarint(b, v)
 	}
-	return b
+	if !events {
+		return b
+	}
+	for _, v := range []int64{p.MonthlyEvents, p.EventRetentionMs, p.PayloadRetentionMs} {
+		b = binary.AppendVarint(b, v)
+	}
+	return appendBool(b, p.HoldEvents)
 }
 
-func (d *decoder) plan() Plan {
-	return Plan{
+func (d *decoder) plan(events bool) Plan {
+	p := Plan{
 		Name:              d.string(1, MaxSlugBytes, "plan"),
 		MonthlyClaims:     d.integer(0, MaxMonthlyClaims, "monthly claims"),
 		RequestsPerSecond: d.integer(0, MaxRequestsPerSecond, "requests per second"),
 		MaxTTLMs:          d.integer(0, MaxTTLMs, "longest ttl"),
 		MaxBodyBytes:      d.integer(0, MaxBodyBytes, "largest body"),
 	}
+	if events {
+		p.MonthlyEvents = d.integer(0, MaxMonthlyClaims, "monthly events")
+		p.EventRetentionMs = d.integer(0, MaxRetentionMs, "retention of events")
+		p.PayloadRetentionMs = d.integer(0, MaxRetentionMs, "retention of payloads")
+		p.HoldEvents = d.bool("hold events")
+	}
+	return p
 }
 
 func (c Tally) appendPayload(b []byte) []byte {
@@ -114,7 +130,8 @@ func decodeAudited(d *decoder) Command {
 // auditable reports whether a command may be that of an Audited.
 func auditable(kind CommandType) bool {
 	switch kind {
-	case TypePutPlan, TypeDeletePlan, TypeCreateTenant, TypeUpdateTenant, TypeCreateKey, TypeRevokeKey, TypeRetireMember:
+	case TypePutPlan, TypeDeletePlan, TypeCreateTenant, TypeUpdateTenant, TypeCreateKey, TypeRevokeKey, TypeRetireMember,
+		TypePutDataKey, TypePutSource, TypeDeleteSource, TypeReplayEvents, TypeIgnoreEvents:
 		return true
 	}
 	return false

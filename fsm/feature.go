@@ -8,11 +8,15 @@ import "fmt"
 //	1  records, tenants, keys
 //	2  members, feature levels
 //	3  plans, suspended tenants, scopes and ends of keys, usage by day, the audit log
-const FeatureLevel = 3
+//	4  sources, events, their limits in plans
+const FeatureLevel = 4
 
 // LevelControl is the feature level from which usage is counted by day and the audit log is kept. Both begin with the
 // entry that raises the level, so that they are the same on nodes that were upgraded at different times.
 const LevelControl = 3
+
+// LevelWebhooks is the feature level from which there are sources and events.
+const LevelWebhooks = 4
 
 // MaxFeatureLevel bounds the levels that can be asked for.
 const MaxFeatureLevel = 1 << 20

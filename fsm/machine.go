@@ -46,6 +46,7 @@ type progress struct {
 	epoch   uint64 // see RaiseEpoch
 	grants  uint64 // in this epoch
 	digest  uint64
+	events  uint64 // accepted, since the cluster began
 }
 
 // New returns the empty state of a new cluster.

@@ -33,6 +33,20 @@ type Plan struct {
 	MaxTTLMs int64
 	// MaxBodyBytes bounds a stored result, 0…MaxBodyBytes.
 	MaxBodyBytes int64
+
+	// MonthlyEvents is the number of events accepted per UTC month, 0…MaxMonthlyClaims; HoldEvents has those above it kept
+	// as EventHeld instead of refused.
+	MonthlyEvents int64
+	HoldEvents    bool
+	// EventRetentionMs and PayloadRetentionMs are for how long settled events, and what is left of their payloads, are kept,
+	// 0…MaxRetentionMs; 0 is the default.
+	EventRetentionMs   int64
+	PayloadRetentionMs int64
+}
+
+// hasEvents reports whether the plan has what older releases do not know of.
+func (p *Plan) hasEvents() bool {
+	return p.MonthlyEvents != 0 || p.HoldEvents || p.EventRetentionMs != 0 || p.PayloadRetentionMs != 0
 }
 
 func starterPlan() *Plan {

@@ -135,7 +135,7 @@ func (x *rebase) writeMissing() error {
 			return err
 		}
 		if id == sectionPlans {
-			if err := x.w.Append(appendPlan(nil, starterPlan())); err != nil {
+			if err := x.w.Append(appendPlan(nil, starterPlan(), x.out.form >= form4)); err != nil {
 				return err
 			}
 		}

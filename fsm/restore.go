@@ -260,7 +260,7 @@ func (s *sectionReader) readUsage(d *decoder) error {
 }
 
 func (s *sectionReader) readPlan(d *decoder) error {
-	p := d.plan()
+	p := d.plan(s.version >= 2)
 	if err := d.finish(); err != nil {
 		return err
 	}

@@ -39,6 +39,16 @@ const (
 	LimitReached
 	// TenantSuspended: a grant was asked for by a tenant that is granted none.
 	TenantSuspended
+	// EventAccepted: the event is new. Event is set; its status says what becomes of it.
+	EventAccepted
+	// EventDuplicate: the event was accepted before. Event is set, unless it was dropped since.
+	EventDuplicate
+	// StorageFull: the tenant has as many events that are not settled as are kept. Limit is set.
+	StorageFull
+	// EventsChanged: Count of the events that were named are changed.
+	EventsChanged
+	// AttemptNoted: Event is set to what it is now.
+	AttemptNoted
 )
 
 // NeverMs stands for a lease that never ends where an instant or a length in milliseconds is meant.
@@ -74,6 +84,9 @@ type Result struct {
 	Key    *APIKey
 	Member *Member
 	Plan   *Plan
+	Source *Source
+	Event  *Event
+	Count  int64
 }
 
 // Record is a completed record. Its byte slices alias the machine's append-only storage: read them, never write them.

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/syllecta/syllecta/snapshot"
 )
@@ -19,6 +20,8 @@ const (
 	sectionPlans
 	sectionUsageDays
 	sectionAudit
+	sectionSources
+	sectionEvents
 
 	// SectionForeign is the first section number that Restore passes over.
 	SectionForeign snapshot.SectionID = 64
@@ -29,19 +32,23 @@ const (
 const maxInstantMs = 1 << 53
 
 // form is the version of the state section, on which depends what else there is: form 2 adds feature level and members,
-// form 3 plans, usage by day and the audit log, and version 2 of tenants and keys.
+// form 3 plans, usage by day and the audit log, and version 2 of tenants and keys, form 4 sources and events, version 3
+// of tenants and version 2 of plans.
 type form uint16
 
 const (
 	form1 form = 1
 	form2 form = 2
 	form3 form = 3
+	form4 form = 4
 )
 
 // form returns the oldest form that can hold the directory: until the cluster's feature level is raised, some of its
 // nodes may be of a release that reads no other.
 func (d *Directory) form() form {
 	switch {
+	case d.FeatureLevel >= LevelWebhooks || d.usesWebhooks():
+		return form4
 	case d.FeatureLevel >= LevelControl || d.usesControl():
 		return form3
 	case d.FeatureLevel < 2 && len(d.members)+len(d.retired) == 0:
@@ -70,14 +77,24 @@ func (d *Directory) usesControl() bool {
 	return false
 }
 
+// usesWebhooks is usesControl for what no form before form 4 holds.
+func (d *Directory) usesWebhooks() bool {
+	if d.lastSource > 0 || slices.ContainsFunc(d.plans, (*Plan).hasEvents) {
+		return true
+	}
+	return slices.ContainsFunc(d.tenants, func(t *Tenant) bool { return t.PayloadPolicy != 0 || t.DataKey != nil })
+}
+
 func (f form) lastSection() snapshot.SectionID {
 	switch f {
 	case form1:
 		return sectionRecords
 	case form2:
 		return sectionMembers
-	default:
+	case form3:
 		return sectionAudit
+	default:
+		return sectionEvents
 	}
 }
 
@@ -86,8 +103,19 @@ func (f form) of(id snapshot.SectionID) uint16 {
 	switch id {
 	case sectionState:
 		return uint16(f)
-	case sectionTenants, sectionKeys:
+	case sectionTenants:
+		switch {
+		case f >= form4:
+			return 3
+		case f >= form3:
+			return 2
+		}
+	case sectionKeys:
 		if f >= form3 {
+			return 2
+		}
+	case sectionPlans:
+		if f >= form4 {
 			return 2
 		}
 	}
@@ -107,7 +135,12 @@ func encodeState(p progress, d *Directory, f form) []byte {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(d.FeatureLevel))
-	return appendString(b, d.FeatureVersion)
+	b = appendString(b, d.FeatureVersion)
+	if f >= form4 {
+		b = binary.AppendUvarint(b, uint64(d.lastSource))
+		b = binary.AppendUvarint(b, p.events)
+	}
+	return b
 }
 
 func encodeTenant(t *Tenant, version uint16) []byte {
@@ -120,6 +153,10 @@ func encodeTenant(t *Tenant, version uint16) []byte {
 	if version >= 2 {
 		b = appendString(b, t.Plan)
 		b = appendBool(b, t.Suspended)
+	}
+	if version >= 3 {
+		b = append(b, byte(t.PayloadPolicy))
+		b = appendString(b, t.DataKey)
 	}
 	return b
 }

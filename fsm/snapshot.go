@@ -147,9 +147,9 @@ func (s *Snapshot) writeMembers(w *snapshot.Writer, _ form) error {
 	return nil
 }
 
-func (s *Snapshot) writePlans(w *snapshot.Writer, _ form) error {
+func (s *Snapshot) writePlans(w *snapshot.Writer, f form) error {
 	for _, p := range s.directory.plans {
-		if err := w.Append(appendPlan(nil, p)); err != nil {
+		if err := w.Append(appendPlan(nil, p, f.of(sectionPlans) >= 2)); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,9 @@ func newDirectory() *Directory {
 		keys:         make(map[[32]byte]*APIKey),
 		byTen:        make(map[TenantID][]*APIKey),
 		plans:        []*Plan{starterPlan()},
+
+		sources:         make(map[SourceID]*Source),
+		sourcesByTenant: make(map[TenantID][]*Source),
 	}
 }
 
@@ -30,6 +33,10 @@ func (d *Directory) clone() *Directory {
 		plans:          slices.Clone(d.plans),
 		members:        slices.Clone(d.members),
 		retired:        slices.Clone(d.retired),
+
+		lastSource:      d.lastSource,
+		sources:         maps.Clone(d.sources),
+		sourcesByTenant: maps.Clone(d.sourcesByTenant),
 	}
 }
 
