@@ -1,6 +1,9 @@
 package fsm
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // dedupeScope begins the scope of the records that remember a provider's event ids. Callers' scopes have no control
 // characters, so no caller reads or deletes such a record.
@@ -32,13 +35,16 @@ func (m *Machine) acceptEvent(c *AcceptEvent, r *Result) {
 	}
 	m.keepEvent(e)
 	m.records.put(key, &Record{
-		Status: 200, Headers: []byte("{}"), Body: []byte(strconv.Quote(e.ID.String())), CreatedAtMs: m.clockMs,
+		Status: 200, Headers: []byte("{}"), Body: quoted(e.ID.String()), CreatedAtMs: m.clockMs,
 		ExpiresAtMs: m.clockMs + source.DedupeWindowMs,
 	}, m.clockMs)
 	m.count(c.Tenant, MeterEvents, 1)
 	m.warnOfEvents(t)
 	r.Outcome, r.Event = EventAccepted, e
 }
+
+// quoted is an id in JSON, as the body of a record is.
+func quoted(id string) []byte { return []byte(`"` + id + `"`) }
 
 // newEvent makes the event that a command describes, without a seq yet.
 func (m *Machine) newEvent(c *AcceptEvent, source *Source) *Event {
@@ -96,8 +102,7 @@ func (m *Machine) repeatEvent(c *AcceptEvent, remembered slabRecord, r *Result) 
 	r.Outcome = EventDuplicate
 	var rec Record
 	remembered.decode(&rec)
-	text, _ := strconv.Unquote(string(rec.Body)) // as acceptEvent has written it
-	id, _ := ParseEventID(text)
+	id, _ := ParseEventID(strings.Trim(string(rec.Body), `"`)) // as acceptEvent has written it
 	old := m.events.get(c.Tenant, id)
 	if old == nil {
 		return
