@@ -31,6 +31,10 @@ type applier struct {
 	applied   broadcastIndex
 	listing   atomic.Pointer[listing] // of the machine
 
+	// eventsChanged holds a value when events or sources have changed; eventVersion is the machine's at the last look.
+	eventsChanged chan struct{}
+	eventVersion  uint64
+
 	// onApply is told of every entry in log order, on raft's goroutine; onRestore of every jump to a snapshot.
 	onApply   func(index, term uint64, e fsm.Entry, results []fsm.Result)
 	onRestore func(index uint64)
@@ -43,7 +47,7 @@ type applier struct {
 var errHalted = errors.New("this node has stopped applying")
 
 func newApplier(m *metrics) *applier {
-	a := &applier{machine: fsm.New(fsmConfig()), metrics: m}
+	a := &applier{machine: fsm.New(fsmConfig()), metrics: m, eventsChanged: make(chan struct{}, 1)}
 	a.directory.Store(a.machine.Directory())
 	a.applied.init()
 	a.beginListing()
@@ -77,6 +81,7 @@ func (a *applier) Apply(log *raft.Log) any {
 		return errHalted
 	}
 	a.directory.Store(a.machine.Directory())
+	a.noteEvents()
 	a.compaction.applied(log)
 	a.applied.advance(log.Index) // before anyone is answered: a follower that catches up then must not miss it
 	a.onApply(log.Index, log.Term, e, results)
@@ -128,6 +133,7 @@ func (a *applier) restore(rc io.ReadCloser) error {
 	a.mu.Unlock()
 	a.compaction.restored(counted.n)
 	a.directory.Store(m.Directory())
+	a.noteEvents()
 	a.beginListing()
 	a.onRestore(m.Index())
 	a.applied.advance(m.Index())
@@ -154,6 +160,26 @@ func (a *applier) read(f func(*fsm.Machine)) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	f(a.machine)
+}
+
+// capture calls f with the machine while nothing else looks at it.
+func (a *applier) capture(f func(*fsm.Machine)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f(a.machine)
+}
+
+// noteEvents tells whoever delivers events that there is something to look at.
+func (a *applier) noteEvents() {
+	version := a.machine.EventVersion()
+	if version == a.eventVersion {
+		return
+	}
+	a.eventVersion = version
+	select {
+	case a.eventsChanged <- struct{}{}:
+	default: // it has not looked since the last time
+	}
 }
 
 func (a *applier) view(id fsm.RecordID) (v fsm.View, at Receipt, clockMs int64) {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -78,6 +79,10 @@ type Config struct {
 	SnapshotThreshold uint64        // log entries after which a snapshot is due
 	StoreDeadline     time.Duration // a store call that takes longer ends the process
 	DiskFreeFloor     int64         // bytes of free space below which claims are refused; a twentieth of a small disk
+
+	// Lead is run by the leader, from taking over until ctx ends; the leadership is handed on when it has returned. nil does
+	// nothing.
+	Lead func(ctx context.Context, n *Node)
 
 	Version string
 	Logger  *slog.Logger

@@ -63,6 +63,9 @@ func (n *Node) reign(ctx context.Context) {
 	defer work.close()
 	work.start(func() { n.proposer.run(ctx) })
 	work.start(func() { n.tend(ctx) })
+	if n.cfg.Lead != nil {
+		work.start(func() { n.cfg.Lead(ctx, n) })
+	}
 	n.lead(ctx)
 }
 

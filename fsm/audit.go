@@ -92,7 +92,8 @@ func (m *Machine) AuditLog(after uint64, limit int) (entries []AuditEntry, total
 
 // note adds an entry for a command of the control plane if it has changed anything.
 func (m *Machine) note(by Actor, cmd Command, before *Directory, r *Result) {
-	if before == m.directory || m.directory.FeatureLevel < LevelControl {
+	changed := before != m.directory || r.Outcome == EventsChanged && r.Count > 0
+	if !changed || m.directory.FeatureLevel < LevelControl {
 		return
 	}
 	subject := subjectOf(cmd, before, m.directory, r)

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
 	"strings"
 	"time"
@@ -16,10 +18,10 @@ type subject struct {
 func subjectOf(cmd Command, before, after *Directory, r *Result) subject {
 	switch c := cmd.(type) {
 	case CreateTenant:
-		return subject{"tenant.create", c.PublicID, compare(nil, tenantMembers(r.Tenant))}
+		return subject{"tenant.create", c.PublicID, compare(nil, tenantMembers(after, r.Tenant))}
 	case UpdateTenant:
 		return subject{"tenant.update", r.Tenant.PublicID,
-			compare(tenantMembers(before.Tenant(c.Tenant)), tenantMembers(r.Tenant))}
+			compare(tenantMembers(after, before.Tenant(c.Tenant)), tenantMembers(after, r.Tenant))}
 	case CreateKey:
 		return subject{"key.create", c.PublicID, compare(nil, keyMembers(after, r.Key))}
 	case RevokeKey:
@@ -27,9 +29,25 @@ func subjectOf(cmd Command, before, after *Directory, r *Result) subject {
 			compare(keyMembers(before, before.key(c.Tenant, c.PublicID)), keyMembers(after, r.Key))}
 	case PutPlan:
 		return subject{"plan.put", c.Plan.Name,
-			compare(planMembers(before.keptPlan(c.Plan.Name)), planMembers(after.keptPlan(c.Plan.Name)))}
+			compare(planMembers(after, before.keptPlan(c.Plan.Name)), planMembers(after, after.keptPlan(c.Plan.Name)))}
 	case DeletePlan:
-		return subject{"plan.delete", c.Name, compare(planMembers(before.keptPlan(c.Name)), nil)}
+		return subject{"plan.delete", c.Name, compare(planMembers(after, before.keptPlan(c.Name)), nil)}
+	case PutSource:
+		action := "source.update"
+		if !r.Existed {
+			action = "source.create"
+		}
+		return subject{action, c.Source.PublicID,
+			compare(sourceMembers(before, before.Source(c.Source.Tenant, c.Source.PublicID)), sourceMembers(after, r.Source))}
+	case DeleteSource:
+		return subject{"source.delete", c.PublicID, compare(sourceMembers(before, before.Source(c.Tenant, c.PublicID)), nil)}
+	case PutDataKey:
+		return subject{"tenant.data-key", r.Tenant.PublicID,
+			compare(dataKeyMembers(before.Tenant(c.Tenant)), dataKeyMembers(r.Tenant))}
+	case ReplayEvents:
+		return eventsSubject("event.replay", before.Tenant(c.Tenant), c.Events, r)
+	case IgnoreEvents:
+		return eventsSubject("event.ignore", before.Tenant(c.Tenant), c.Events, r)
 	case AdmitMember:
 		return subject{"member.admit", c.NodeID, compare(nodeMembers(before.Member(c.NodeID)), nodeMembers(r.Member))}
 	case RetireMember:
@@ -60,7 +78,8 @@ func compare(before, after []member) (changes []AuditChange) {
 	return changes
 }
 
-func tenantMembers(t *Tenant) []member {
+// tenantMembers has what is understood at a directory's feature level, so that all releases keep the same audit log.
+func tenantMembers(d *Directory, t *Tenant) []member {
 	if t == nil {
 		return nil
 	}
@@ -68,8 +87,12 @@ func tenantMembers(t *Tenant) []member {
 	if t.Suspended {
 		status = "suspended"
 	}
-	return []member{{"slug", t.Slug}, {"name", t.Name}, {"plan", t.PlanName()}, {"status", status},
+	list := []member{{"slug", t.Slug}, {"name", t.Name}, {"plan", t.PlanName()}, {"status", status},
 		{"monthlyClaims", strconv.FormatInt(t.MonthlyClaims, 10)}}
+	if d.FeatureLevel >= LevelWebhooks {
+		list = append(list, member{"payloadPolicy", t.PayloadPolicy.String()})
+	}
+	return list
 }
 
 func keyMembers(d *Directory, k *APIKey) []member {
@@ -80,13 +103,66 @@ func keyMembers(d *Directory, k *APIKey) []member {
 		{"scopes", k.Scopes.String()}, {"expiresAt", instantText(k.ExpiresAtMs)}, {"revokedAt", instantText(k.RevokedAtMs)}}
 }
 
-func planMembers(p *Plan) []member {
+// planMembers likewise.
+func planMembers(d *Directory, p *Plan) []member {
 	if p == nil {
 		return nil
 	}
-	return []member{{"name", p.Name}, {"monthlyClaims", strconv.FormatInt(p.MonthlyClaims, 10)},
+	list := []member{{"name", p.Name}, {"monthlyClaims", strconv.FormatInt(p.MonthlyClaims, 10)},
 		{"requestsPerSecond", strconv.FormatInt(p.RequestsPerSecond, 10)},
 		{"maxTtlSeconds", strconv.FormatInt(p.MaxTTLMs/1000, 10)}, {"maxBodyBytes", strconv.FormatInt(p.MaxBodyBytes, 10)}}
+	if d.FeatureLevel < LevelWebhooks {
+		return list
+	}
+	return append(list, member{"monthlyEvents", strconv.FormatInt(p.MonthlyEvents, 10)},
+		member{"holdEvents", strconv.FormatBool(p.HoldEvents)},
+		member{"eventRetentionMs", strconv.FormatInt(p.EventRetentionMs, 10)},
+		member{"payloadRetentionMs", strconv.FormatInt(p.PayloadRetentionMs, 10)})
+}
+
+// sourceMembers has no secrets, but which ones there are.
+func sourceMembers(d *Directory, s *Source) []member {
+	if s == nil {
+		return nil
+	}
+	var secrets, delays []string
+	for _, secret := range s.Secrets {
+		secrets = append(secrets, secret.PublicID)
+	}
+	for _, ms := range s.RetryDelaysMs {
+		delays = append(delays, strconv.FormatInt(ms, 10))
+	}
+	return []member{{"tenant", d.Tenant(s.Tenant).PublicID}, {"provider", s.Provider}, {"name", s.Name},
+		{"callbackUrl", shortText(s.CallbackURL)}, {"disabled", strconv.FormatBool(s.Disabled)}, {"disabledReason", s.DisabledReason},
+		{"options", shortText(string(s.Options))}, {"secrets", shortText(strings.Join(secrets, " "))}, {"signingSecret", sealedText(s.SigningSecret)},
+		{"raw", strconv.FormatBool(s.Raw)}, {"dedupeWindowMs", strconv.FormatInt(s.DedupeWindowMs, 10)},
+		{"retryDelaysMs", strings.Join(delays, " ")}, {"maxConcurrency", strconv.FormatInt(s.MaxConcurrency, 10)},
+		{"maxPerSecond", strconv.FormatInt(s.MaxPerSecond, 10)}}
+}
+
+func dataKeyMembers(t *Tenant) []member { return []member{{"dataKey", sealedText(t.DataKey)}} }
+
+// sealedText tells one ciphertext from another, by a part of its hash.
+func sealedText[T string | []byte](sealed T) string {
+	if len(sealed) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(sealed))
+	return "sha256:" + hex.EncodeToString(sum[:8])
+}
+
+// shortText is a value that fits into an entry: what is too long is told by a part of its hash.
+func shortText(s string) string {
+	if len(s) <= maxAuditValueBytes {
+		return s
+	}
+	return sealedText(s)
+}
+
+// eventsSubject is that of a command about several events of a tenant, of which the first is named.
+func eventsSubject(action string, t *Tenant, ids []EventID, r *Result) subject {
+	return subject{action, ids[0].String(), []AuditChange{
+		{Member: "tenant", After: t.PublicID}, {Member: "events", After: strconv.FormatInt(r.Count, 10)}}}
 }
 
 func nodeMembers(x *Member) []member {

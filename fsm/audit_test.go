@@ -42,11 +42,11 @@ func TestAuditEntries(t *testing.T) {
 		action, target string
 		want           changes
 	}{
-		{"plan", nil, PutPlan{Plan{"team", 60, 5, 7_200_000, 1_000}}, "plan.put", "team", changes{
+		{"plan", nil, PutPlan{Plan{Name: "team", MonthlyClaims: 60, RequestsPerSecond: 5, MaxTTLMs: 7_200_000, MaxBodyBytes: 1_000}}, "plan.put", "team", changes{
 			{"name", "", "team"}, {"monthlyClaims", "", "60"}, {"requestsPerSecond", "", "5"}, {"maxTtlSeconds", "", "7200"},
 			{"maxBodyBytes", "", "1000"},
 		}},
-		{"plan changed", nil, PutPlan{Plan{StarterPlan, 10_000, 21, 7 * ttlMs, 0}}, "plan.put", StarterPlan, changes{
+		{"plan changed", nil, PutPlan{Plan{Name: StarterPlan, MonthlyClaims: 10_000, RequestsPerSecond: 21, MaxTTLMs: 7 * ttlMs}}, "plan.put", StarterPlan, changes{
 			{"requestsPerSecond", "20", "21"}, {"maxBodyBytes", "65536", "0"},
 		}},
 		{"plan deleted", []Command{PutPlan{Plan{Name: "team"}}}, DeletePlan{"team"}, "plan.delete", "team", changes{
@@ -357,11 +357,11 @@ func TestLargestAuditEntries(t *testing.T) {
 	j := &journal{tb: t, m: New(testConfig())}
 	j.entry(MaxStampMs, Init{ClusterID: s}, RaiseFeatureLevel{FeatureLevel, s})
 	for _, cmd := range []Command{
-		PutPlan{Plan{slug, MaxMonthlyClaims, MaxRequestsPerSecond, MaxTTLMs, MaxBodyBytes}},
+		PutPlan{Plan{slug, MaxMonthlyClaims, MaxRequestsPerSecond, MaxTTLMs, MaxBodyBytes, MaxMonthlyClaims, true, MaxRetentionMs, MaxRetentionMs}},
 		CreateTenant{s, slug, s, 1<<63 - 1, slug},
 		CreateKey{1, s, s, [32]byte{1}, s, AllScopes, MaxStampMs},
 		RevokeKey{1, s},
-		UpdateTenant{1, true, "", true, 0, true, "", true, true},
+		UpdateTenant{1, true, "", true, 0, true, "", true, true, true, PayloadRedacted},
 		DeletePlan{slug},
 		RetireMember{node},
 	} {

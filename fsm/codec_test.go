@@ -66,7 +66,7 @@ func drawCommand(t *rapid.T, types int64) Command {
 	case 9:
 		return UpdateTenant{tenant, flag, text(0, MaxNameBytes, "title"), !flag, number(0, math.MaxInt64, "n"),
 			rapid.Bool().Draw(t, "set plan"), text(0, MaxSlugBytes, "plan"), rapid.Bool().Draw(t, "set suspended"),
-			rapid.Bool().Draw(t, "suspended")}
+			rapid.Bool().Draw(t, "suspended"), rapid.Bool().Draw(t, "set policy"), PayloadPolicy(number(0, 2, "policy"))}
 	case 10:
 		return CreateKey{tenant, name, text(0, MaxNameBytes, "title"), random, text(0, MaxNameBytes, "hint"),
 			Scopes(number(0, int64(AllScopes), "scopes")), number(0, MaxStampMs, "expires")}
@@ -80,7 +80,9 @@ func drawCommand(t *rapid.T, types int64) Command {
 		return RetireMember{text(1, MaxNodeIDBytes, "node")}
 	case 15:
 		return PutPlan{Plan{text(1, MaxSlugBytes, "plan"), number(0, MaxMonthlyClaims, "claims"),
-			number(0, MaxRequestsPerSecond, "requests"), number(0, MaxTTLMs, "ttl"), number(0, MaxBodyBytes, "body")}}
+			number(0, MaxRequestsPerSecond, "requests"), number(0, MaxTTLMs, "ttl"), number(0, MaxBodyBytes, "body"),
+			number(0, MaxMonthlyClaims, "events"), rapid.Bool().Draw(t, "hold"), number(0, MaxRetentionMs, "retention"),
+			number(0, MaxRetentionMs, "payloads")}}
 	case 16:
 		return DeletePlan{text(1, MaxSlugBytes, "plan")}
 	case 17:
@@ -225,15 +227,15 @@ func TestCommandBounds(t *testing.T) {
 		{"node id to retire", RetireMember{s(MaxNodeIDBytes)}, RetireMember{s(MaxNodeIDBytes + 1)}},
 		{"least plan", plan(1), plan(0)},
 		{"plan", plan(MaxSlugBytes), plan(MaxSlugBytes + 1)},
-		{"least plan's claims", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", -1, 0, 0, 0}}},
-		{"plan's claims", PutPlan{Plan{"p", MaxMonthlyClaims, 0, 0, 0}}, PutPlan{Plan{"p", MaxMonthlyClaims + 1, 0, 0, 0}}},
-		{"least plan's rate", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", 0, -1, 0, 0}}},
-		{"plan's rate", PutPlan{Plan{"p", 0, MaxRequestsPerSecond, 0, 0}},
-			PutPlan{Plan{"p", 0, MaxRequestsPerSecond + 1, 0, 0}}},
-		{"least plan's TTL", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", 0, 0, -1, 0}}},
-		{"plan's TTL", PutPlan{Plan{"p", 0, 0, MaxTTLMs, 0}}, PutPlan{Plan{"p", 0, 0, MaxTTLMs + 1, 0}}},
-		{"least plan's body", PutPlan{Plan{"p", 0, 0, 0, 0}}, PutPlan{Plan{"p", 0, 0, 0, -1}}},
-		{"plan's body", PutPlan{Plan{"p", 0, 0, 0, MaxBodyBytes}}, PutPlan{Plan{"p", 0, 0, 0, MaxBodyBytes + 1}}},
+		{"least plan's claims", PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: 0}}, PutPlan{Plan{Name: "p", MonthlyClaims: -1, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: 0}}},
+		{"plan's claims", PutPlan{Plan{Name: "p", MonthlyClaims: MaxMonthlyClaims, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: 0}}, PutPlan{Plan{Name: "p", MonthlyClaims: MaxMonthlyClaims + 1, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: 0}}},
+		{"least plan's rate", PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: 0}}, PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: -1, MaxTTLMs: 0, MaxBodyBytes: 0}}},
+		{"plan's rate", PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: MaxRequestsPerSecond, MaxTTLMs: 0, MaxBodyBytes: 0}},
+			PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: MaxRequestsPerSecond + 1, MaxTTLMs: 0, MaxBodyBytes: 0}}},
+		{"least plan's TTL", PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: 0}}, PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: -1, MaxBodyBytes: 0}}},
+		{"plan's TTL", PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: MaxTTLMs, MaxBodyBytes: 0}}, PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: MaxTTLMs + 1, MaxBodyBytes: 0}}},
+		{"least plan's body", PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: 0}}, PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: -1}}},
+		{"plan's body", PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: MaxBodyBytes}}, PutPlan{Plan{Name: "p", MonthlyClaims: 0, RequestsPerSecond: 0, MaxTTLMs: 0, MaxBodyBytes: MaxBodyBytes + 1}}},
 		{"least plan to delete", DeletePlan{"p"}, DeletePlan{}},
 		{"plan to delete", DeletePlan{s(MaxSlugBytes)}, DeletePlan{s(MaxSlugBytes + 1)}},
 		{"plan of a new tenant", CreateTenant{PublicID: "p", Slug: "s", Plan: s(MaxSlugBytes)},

@@ -30,5 +30,11 @@ func chainDigest(previous uint64, clockMs int64, frame []byte, r *Result) uint64
 		b = le.AppendUint64(b, xxhash.Sum64(r.Record.Body))
 		b = le.AppendUint64(b, xxhash.Sum64String(r.Record.Fingerprint))
 	}
+	if r.Event != nil {
+		b = appendEvent(b, r.Event)
+	}
+	if r.Count != 0 {
+		b = le.AppendUint64(b, uint64(r.Count))
+	}
 	return xxhash.Sum64(b)
 }

@@ -14,8 +14,8 @@ type Tenant struct {
 	Suspended bool
 	// PayloadPolicy is what is kept of the payloads of delivered events.
 	PayloadPolicy PayloadPolicy
-	// DataKey is the tenant's data key, encrypted under a key-encryption key; nil until it is needed.
-	DataKey []byte
+	// DataKey is the tenant's data key, encrypted under a key-encryption key; "" until it is needed.
+	DataKey string
 }
 
 // PlanName returns the name of the tenant's plan.

@@ -176,10 +176,20 @@ type Attempt struct {
 	Replay      string // the nonce of the replay that it belongs to
 }
 
-// StatusIn returns the status as it is shown: a queued event whose source is disabled is held.
+// StatusIn returns the status as it is shown: a queued event is held while its source is disabled, or its tenant
+// suspended.
 func (e *Event) StatusIn(d *Directory) EventStatus {
-	if s := d.SourceByID(e.Source); e.Status == EventQueued && (s == nil || s.Disabled) {
+	if e.Status == EventQueued && !d.delivers(e.Source) {
 		return EventHeld
 	}
 	return e.Status
 }
+
+// delivers reports whether a source's events are delivered.
+func (d *Directory) delivers(id SourceID) bool {
+	s := d.sources[id]
+	return s != nil && !s.Disabled && !d.Tenant(s.Tenant).Suspended
+}
+
+// whole reports whether there is something to deliver.
+func (e *Event) whole() bool { return e.Form != PayloadNone || e.Detail != "" }

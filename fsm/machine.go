@@ -35,6 +35,7 @@ type Machine struct {
 	hasher    *hasher
 	locks     *lockTable
 	records   *recordStore
+	events    *eventStore
 	keyBuf    []byte
 }
 
@@ -46,7 +47,8 @@ type progress struct {
 	epoch   uint64 // see RaiseEpoch
 	grants  uint64 // in this epoch
 	digest  uint64
-	events  uint64 // accepted, since the cluster began
+	// acceptedEvents counts them since the cluster began; the last one's is the Seq of its id.
+	acceptedEvents uint64
 }
 
 // New returns the empty state of a new cluster.
@@ -58,6 +60,7 @@ func New(cfg Config) *Machine {
 		hasher:    h,
 		locks:     newLockTable(h),
 		records:   newRecordStore(h),
+		events:    newEventStore(),
 	}
 }
 
@@ -146,6 +149,28 @@ func (m *Machine) change(cmd Command) Result {
 	case Tally:
 		return m.tally(c)
 	}
+	return m.changeWebhooks(cmd)
+}
+
+// changeWebhooks is change for what has to do with webhooks.
+func (m *Machine) changeWebhooks(cmd Command) (r Result) {
+	switch c := cmd.(type) {
+	case PutDataKey:
+		return m.putDataKey(c)
+	case PutSource:
+		return m.putSource(c)
+	case DeleteSource:
+		return m.deleteSource(c)
+	case AcceptEvent:
+		m.acceptEvent(&c, &r)
+		return r
+	case ReportAttempt:
+		return m.reportAttempt(&c)
+	case ReplayEvents:
+		return m.replayEvents(c)
+	case IgnoreEvents:
+		return m.ignoreEvents(c)
+	}
 	panic(fmt.Sprintf("fsm: decoded a command of type %T that cannot be applied", cmd))
 }
 
@@ -173,22 +198,26 @@ func (m *Machine) establish(c Establish) Result {
 // reap removes what has expired. It changes no answer: expiry is judged on the clock wherever a record is looked up.
 func (m *Machine) reap(limit int) {
 	limit -= m.locks.reap(m.clockMs, limit)
-	m.records.reap(m.clockMs, limit)
+	limit -= m.records.reap(m.clockMs, limit)
+	m.sweepEvents(limit)
 }
 
 // ReapDueMs returns the committed-clock instant from which an entry, even an empty one, finds housekeeping to do; ok is
 // false while there is none to wait for. What was due may be gone by then, when locks were completed or released.
 func (m *Machine) ReapDueMs() (dueMs int64, ok bool) {
-	locks, _, anyLock := m.locks.buckets.first()
-	records, _, anyRecord := m.records.slabs.first()
-	switch {
-	case anyLock && anyRecord:
-		return min(locks, records), true
-	case anyLock:
-		return locks, true
-	default:
-		return records, anyRecord
+	note := func(atMs int64, any bool) {
+		if any && (!ok || atMs < dueMs) {
+			dueMs, ok = atMs, true
+		}
 	}
+	locks, _, anyLock := m.locks.buckets.first()
+	note(locks, anyLock)
+	records, _, anyRecord := m.records.slabs.first()
+	note(records, anyRecord)
+	if e, any := m.events.sweeps.Min(); any {
+		note(e.SweepAtMs, true)
+	}
+	return dueMs, ok
 }
 
 // Index is the log index of the last entry applied.

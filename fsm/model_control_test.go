@@ -19,7 +19,7 @@ type modelControl struct {
 
 func newModelControl() modelControl {
 	return modelControl{
-		plans: map[string]Plan{"starter": {"starter", 10_000, 20, 604_800_000, 65_536}},
+		plans: map[string]Plan{"starter": {Name: "starter", MonthlyClaims: 10_000, RequestsPerSecond: 20, MaxTTLMs: 604_800_000, MaxBodyBytes: 65_536}},
 		keys:  make(map[TenantID][]APIKey),
 		days:  make(map[TenantID]map[string]*[4]int64),
 	}

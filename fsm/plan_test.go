@@ -8,7 +8,7 @@ import (
 
 func TestPutPlan(t *testing.T) {
 	t.Parallel()
-	team := Plan{"team", 60, 5, ttlMs, 1_000}
+	team := Plan{Name: "team", MonthlyClaims: 60, RequestsPerSecond: 5, MaxTTLMs: ttlMs, MaxBodyBytes: 1_000}
 	changed, starter := team, Plan{Name: StarterPlan, MonthlyClaims: 7}
 	changed.MonthlyClaims = 0
 	j := newJournal(t)

@@ -107,9 +107,7 @@ func (x *rebase) takeState(b []byte) error {
 
 func (x *rebase) writeState(p progress, d *Directory) error {
 	x.out.form = d.form()
-	if x.in.form == form3 {
-		x.out.form = form3 // for its sections, which were not read yet
-	}
+	x.out.form = max(x.out.form, x.in.form) // for its sections, which were not read yet
 	b := encodeState(p, d, x.out.form)
 	if err := x.out.read(sectionState, b); err != nil {
 		return err

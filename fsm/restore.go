@@ -45,7 +45,9 @@ type sectionReader struct {
 	m          *Machine
 	takeLock   func(*lock) error
 	takeRecord func(slabRecord) error
-	verifyOnly bool // keep neither the days that are over nor the entries of the audit log
+	verifyOnly bool // keep neither the days that are over, nor the audit log, nor events
+
+	lastEvent *Event
 
 	form    form               // of the state section, once begun
 	states  int                // records of the state section
@@ -98,12 +100,12 @@ func eachRecord(r *snapshot.Reader, visit func(b []byte) error) error {
 }
 
 func (s *sectionReader) begin(section snapshot.Section) error {
-	newest := form3.of(section.ID)
+	newest := form4.of(section.ID)
 	if section.ID == sectionState {
 		s.form = form(section.Version)
 	}
 	switch {
-	case section.ID < sectionState || section.ID > sectionAudit:
+	case section.ID < sectionState || section.ID > sectionEvents:
 		return fmt.Errorf("%w: section %d", ErrUnsupported, section.ID)
 	case section.Version < 1 || section.Version > newest:
 		return fmt.Errorf("%w: version %d of section %d", ErrUnsupported, section.Version, section.ID)
@@ -153,8 +155,12 @@ func (s *sectionReader) read(id snapshot.SectionID, b []byte) error {
 		return s.readPlan(d)
 	case sectionUsageDays:
 		return s.readDay(d)
-	default:
+	case sectionAudit:
 		return s.readAuditEntry(b)
+	case sectionSources:
+		return s.readSource(d)
+	default:
+		return s.readEvent(d)
 	}
 }
 
@@ -175,6 +181,9 @@ func (s *sectionReader) readState(d *decoder) error {
 	if s.form >= form2 {
 		m.directory.FeatureLevel = d.featureLevel()
 		m.directory.FeatureVersion = d.string(0, MaxNameBytes, "feature version")
+	}
+	if s.form >= form4 {
+		m.directory.lastSource, m.acceptedEvents = d.sourceID(), d.uvarint("events")
 	}
 	if m.directory.FeatureLevel == 1 && m.directory.FeatureVersion != "" {
 		d.fail("feature version")
@@ -199,6 +208,10 @@ func (s *sectionReader) readTenant(d *decoder) error {
 		if t.Plan == UnlimitedPlan {
 			d.fail("plan") // it is written as ""
 		}
+	}
+	if s.version >= 3 {
+		t.PayloadPolicy = PayloadPolicy(d.small(0, byte(payloadPolicyEnd), "payload policy"))
+		t.DataKey = d.string(0, MaxDataKeyBytes, "data key")
 	}
 	if err := d.finish(); err != nil {
 		return err

@@ -82,7 +82,7 @@ func (d *Directory) usesWebhooks() bool {
 	if d.lastSource > 0 || slices.ContainsFunc(d.plans, (*Plan).hasEvents) {
 		return true
 	}
-	return slices.ContainsFunc(d.tenants, func(t *Tenant) bool { return t.PayloadPolicy != 0 || t.DataKey != nil })
+	return slices.ContainsFunc(d.tenants, func(t *Tenant) bool { return t.PayloadPolicy != 0 || t.DataKey != "" })
 }
 
 func (f form) lastSection() snapshot.SectionID {
@@ -138,7 +138,7 @@ func encodeState(p progress, d *Directory, f form) []byte {
 	b = appendString(b, d.FeatureVersion)
 	if f >= form4 {
 		b = binary.AppendUvarint(b, uint64(d.lastSource))
-		b = binary.AppendUvarint(b, p.events)
+		b = binary.AppendUvarint(b, p.acceptedEvents)
 	}
 	return b
 }

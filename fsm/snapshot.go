@@ -19,6 +19,7 @@ type Snapshot struct {
 	audit     [][]byte
 	locks     locksSnapshot
 	slabs     []slabSnapshot
+	events    *eventTree
 }
 
 // slabSnapshot is a slab as far as it was filled. Chunks are append-only, so what was there does not change.
@@ -41,6 +42,7 @@ func (m *Machine) Snapshot() *Snapshot {
 		days:      slices.Clone(m.usage.days), // days that are over never change
 		audit:     m.audit.entries,
 		locks:     m.locks.snapshot(),
+		events:    m.events.all.Clone(),
 	}
 	for _, sl := range m.records.slabs.all {
 		chunks := sl.chunks[sl.sweptChunks:]
@@ -80,6 +82,8 @@ func (s *Snapshot) Write(w *snapshot.Writer) error {
 		{sectionPlans, s.writePlans},
 		{sectionUsageDays, s.writeUsageDays},
 		{sectionAudit, s.writeAudit},
+		{sectionSources, s.writeSources},
+		{sectionEvents, s.writeEvents},
 	} {
 		if section.id > f.lastSection() {
 			break
@@ -174,6 +178,27 @@ func (s *Snapshot) writeAudit(w *snapshot.Writer, _ form) error {
 		}
 	}
 	return nil
+}
+
+func (s *Snapshot) writeSources(w *snapshot.Writer, _ form) error {
+	for _, t := range s.directory.tenants {
+		for _, source := range s.directory.sourcesByTenant[t.ID] {
+			if err := w.Append(appendSource(nil, source)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Snapshot) writeEvents(w *snapshot.Writer, _ form) (err error) {
+	var b []byte
+	s.events.Ascend(func(e *Event) bool {
+		b = appendEvent(b[:0], e)
+		err = w.Append(b)
+		return err == nil
+	})
+	return err
 }
 
 // writeRecords writes the records that can still be found: neither expired nor deleted.

@@ -159,19 +159,19 @@ func TestRestoreRefusesOfForm3(t *testing.T) {
 		{"newer tenants", func(s []rawSection) []rawSection { s[tenants].version = 3; return s }, ErrUnsupported},
 		{"newer keys", func(s []rawSection) []rawSection { s[keys].version = 3; return s }, ErrUnsupported},
 		{"newer members", func(s []rawSection) []rawSection { s[members].version = 2; return s }, ErrUnsupported},
-		{"newer plans", func(s []rawSection) []rawSection { s[plans].version = 2; return s }, ErrUnsupported},
+		{"newer plans", func(s []rawSection) []rawSection { s[plans].version = 3; return s }, ErrUnsupported},
 		{"newer days", func(s []rawSection) []rawSection { s[days].version = 2; return s }, ErrUnsupported},
 		{"a newer audit log", func(s []rawSection) []rawSection { s[auditSection].version = 2; return s }, ErrUnsupported},
 		{"tenants of version 1", func(s []rawSection) []rawSection { s[tenants].version = 1; return s }, ErrMalformed},
 		{"keys of version 1", func(s []rawSection) []rawSection { s[keys].version = 1; return s }, ErrMalformed},
 		{"a plan twice", twice(plans), ErrMalformed},
-		{"the unlimited plan", with(plans, appendPlan(nil, &Plan{Name: UnlimitedPlan})), ErrMalformed},
-		{"a plan without a name", with(plans, appendPlan(nil, &Plan{})), ErrMalformed},
-		{"a plan's limit", with(plans, appendPlan(nil, &Plan{Name: "x", RequestsPerSecond: MaxRequestsPerSecond + 1})),
+		{"the unlimited plan", with(plans, appendPlan(nil, &Plan{Name: UnlimitedPlan}, false)), ErrMalformed},
+		{"a plan without a name", with(plans, appendPlan(nil, &Plan{}, false)), ErrMalformed},
+		{"a plan's limit", with(plans, appendPlan(nil, &Plan{Name: "x", RequestsPerSecond: MaxRequestsPerSecond + 1}, false)),
 			ErrMalformed},
 		{"a plan too many", func(s []rawSection) []rawSection {
 			for i := range MaxPlans {
-				s[plans].records = append(s[plans].records, appendPlan(nil, &Plan{Name: fmt.Sprint(i)}))
+				s[plans].records = append(s[plans].records, appendPlan(nil, &Plan{Name: fmt.Sprint(i)}, false))
 			}
 			return s
 		}, ErrMalformed},

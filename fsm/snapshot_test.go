@@ -63,7 +63,7 @@ func governed(tb testing.TB) *journal {
 	j := peopled(tb)
 	j.apply(0, RaiseFeatureLevel{Level: 3, Version: "v0.3.0"})
 	by := Actor{Name: "ada", Role: "admin", RequestID: "req-1", Address: "192.0.2.1"}
-	j.apply(0, Audited{by, PutPlan{Plan{"team", 60, 5, ttlMs, 1_000}}})
+	j.apply(0, Audited{by, PutPlan{Plan{Name: "team", MonthlyClaims: 60, RequestsPerSecond: 5, MaxTTLMs: ttlMs, MaxBodyBytes: 1_000}}})
 	j.apply(0, Audited{by, PutPlan{Plan{Name: StarterPlan, MonthlyClaims: 70}}})
 	j.apply(0, PutPlan{Plan{Name: "gone"}})
 	j.apply(0, Audited{by, DeletePlan{"gone"}})

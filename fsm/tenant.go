@@ -129,6 +129,9 @@ func (m *Machine) updateTenant(c UpdateTenant) Result {
 	if c.SetSuspended {
 		t.Suspended = c.Suspended
 	}
+	if c.SetPayloadPolicy {
+		t.PayloadPolicy = c.PayloadPolicy
+	}
 	d := m.directory.clone()
 	d.setTenant(&t)
 	m.directory = d

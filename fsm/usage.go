@@ -73,6 +73,9 @@ func (m *Machine) countGrant(tenant TenantID) (Result, bool) {
 	}
 	m.usage.set(tenant, m.usage.month, min(claims+1, maxCount))
 	m.count(tenant, MeterClaims, 1)
+	if limit := m.directory.MonthlyClaims(t); limit > 0 {
+		m.warn(t, MeterClaims, claims+1, limit)
+	}
 	return Result{}, true
 }
 

@@ -11,14 +11,26 @@ const (
 	MeterReplays
 	// MeterConflicts counts claims of what another held, or that belonged to another request.
 	MeterConflicts
-	// MeterRejected counts grants that were refused because the tenant's month was full, or the tenant suspended.
+	// MeterRejected counts grants, and events that came for the first time, that were refused: the tenant's month was full,
+	// or what is kept for it, or the tenant suspended.
 	MeterRejected
+	// MeterEvents counts the events that were accepted, MeterDuplicates those that came again.
+	MeterEvents
+	MeterDuplicates
+	// MeterDeliveries counts the events that were delivered, MeterDeliveryFailures the attempts that failed.
+	MeterDeliveries
+	MeterDeliveryFailures
 
 	meterEnd
 )
 
 // Meters returns all meters, in their order.
-func Meters() []Meter { return []Meter{MeterClaims, MeterReplays, MeterConflicts, MeterRejected} }
+func Meters() (all []Meter) {
+	for x := Meter(1); x < meterEnd; x++ {
+		all = append(all, x)
+	}
+	return all
+}
 
 func (x Meter) String() string {
 	switch x {
@@ -30,6 +42,14 @@ func (x Meter) String() string {
 		return "conflicts"
 	case MeterRejected:
 		return "rejected"
+	case MeterEvents:
+		return "events"
+	case MeterDuplicates:
+		return "duplicates"
+	case MeterDeliveries:
+		return "deliveries"
+	case MeterDeliveryFailures:
+		return "delivery_failures"
 	default:
 		return "unknown"
 	}
@@ -87,6 +107,17 @@ func (c *dayCounter) turn(day Day) {
 	for len(c.past) > 0 && c.past[0].Day <= day-MaxUsageDays {
 		c.past = c.past[1:]
 	}
+}
+
+// since returns a meter's count from a day on.
+func (c *dayCounter) since(from Day, x Meter) (n int64) {
+	for i := len(c.past) - 1; i >= 0 && c.past[i].Day >= from; i-- {
+		n += c.past[i].Count(x)
+	}
+	if c.today.Day >= from {
+		n += c.today.Count(x)
+	}
+	return n
 }
 
 // between returns the days from … to that have counts, in their order, those left out that are too old on today.

@@ -9,7 +9,7 @@ import (
 )
 
 // version is set when a release is built: -ldflags "-X main.version=1.2.3".
-var version = "0.3.0-dev"
+var version = "0.4.0-dev"
 
 // build tells what this binary was made from.
 type build struct {
