@@ -96,14 +96,19 @@ func (m *Machine) keepEvent(e *Event) {
 	m.events.put(e, nil)
 }
 
-// repeatEvent counts that an event came again.
+// repeatEvent counts that an event came again. What its proposer sends again, because it was not told what became of it,
+// is no repetition: it is answered as it was.
 func (m *Machine) repeatEvent(c *AcceptEvent, remembered slabRecord, r *Result) {
-	m.count(c.Tenant, MeterDuplicates, 1)
-	r.Outcome = EventDuplicate
 	var rec Record
 	remembered.decode(&rec)
 	id, _ := ParseEventID(strings.Trim(string(rec.Body), `"`)) // as acceptEvent has written it
 	old := m.events.get(c.Tenant, id)
+	if old != nil && id.Nonce == c.Nonce {
+		r.Outcome, r.Event = EventAccepted, old
+		return
+	}
+	m.count(c.Tenant, MeterDuplicates, 1)
+	r.Outcome = EventDuplicate
 	if old == nil {
 		return
 	}

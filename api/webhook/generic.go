@@ -18,28 +18,28 @@ var genericScheme = &scheme{
 
 // HMAC describes the scheme of a provider that this package does not know. Members that are "" have the default named.
 type HMAC struct {
-	Hash     string // sha1, sha256 or sha512; default sha256
-	Encoding string // how the signature is written: hex or base64; default hex
-	Key      string // how the secret becomes a key: raw, hex or base64; default raw
-	Header   string // the header of the signature
-	Prefix   string // what precedes the signature there, such as "sha256="
+	Hash     string `json:"hash,omitzero"`     // sha1, sha256 or sha512; default sha256
+	Encoding string `json:"encoding,omitzero"` // how the signature is written: hex or base64; default hex
+	Key      string `json:"key,omitzero"`      // how the secret becomes a key: raw, hex or base64; default raw
+	Header   string `json:"header,omitzero"`   // the header of the signature
+	Prefix   string `json:"prefix,omitzero"`   // what precedes the signature there, such as "sha256="
 
 	// A header that is a list of labelled values, such as "t=1700000000,v1=4a5a…,v1=9b1c…", has these instead of Prefix.
-	Label          string // the label of a signature
-	TimestampLabel string // the label of {timestamp}
-	Separator      string // between the values; default ","
+	Label          string `json:"label,omitzero"`          // the label of a signature
+	TimestampLabel string `json:"timestampLabel,omitzero"` // the label of {timestamp}
+	Separator      string `json:"separator,omitzero"`      // between the values; default ","
 
 	// Signed is what is signed: text in which {method}, {url}, {id}, {timestamp} and {body} are replaced; default {body}.
 	// Values that meet without a text between them can be shifted into one another.
-	Signed          string
-	TimestampHeader string // the header of {timestamp}, if it is in no list
-	TimestampFormat string // unix, unix-ms or rfc3339; default unix
+	Signed          string `json:"signed,omitzero"`
+	TimestampHeader string `json:"timestampHeader,omitzero"` // the header of {timestamp}, if it is in no list
+	TimestampFormat string `json:"timestampFormat,omitzero"` // unix, unix-ms or rfc3339; default unix
 
-	IDHeader    string // the header of the event's id, and of {id}
-	IDPointer   string // where the id is in the body, a JSON Pointer (RFC 6901) through objects; default /id
-	IDOfBody    bool   // the event has no id but repeats itself byte by byte
-	TypeHeader  string // the header of the event's type
-	TypePointer string // where the type is in the body; default /type
+	IDHeader    string `json:"idHeader,omitzero"`    // the header of the event's id, and of {id}
+	IDPointer   string `json:"idPointer,omitzero"`   // where the id is in the body, a JSON Pointer (RFC 6901) through objects; default /id
+	IDOfBody    bool   `json:"idOfBody,omitzero"`    // the event has no id but repeats itself byte by byte
+	TypeHeader  string `json:"typeHeader,omitzero"`  // the header of the event's type
+	TypePointer string `json:"typePointer,omitzero"` // where the type is in the body; default /type
 }
 
 var (
