@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -103,8 +104,12 @@ func (m *Machine) repeatEvent(c *AcceptEvent, remembered slabRecord, r *Result) 
 	remembered.decode(&rec)
 	id, _ := ParseEventID(strings.Trim(string(rec.Body), `"`)) // as acceptEvent has written it
 	old := m.events.get(c.Tenant, id)
-	if old != nil && id.Nonce == c.Nonce {
+	switch {
+	case old != nil && id.Nonce == c.Nonce:
 		r.Outcome, r.Event = EventAccepted, old
+		return
+	case old != nil && slices.Contains(old.repeats, c.Nonce):
+		r.Outcome, r.Event = EventDuplicate, old
 		return
 	}
 	m.count(c.Tenant, MeterDuplicates, 1)
@@ -116,6 +121,7 @@ func (m *Machine) repeatEvent(c *AcceptEvent, remembered slabRecord, r *Result) 
 	e.Duplicates++
 	e.Mismatch = e.Mismatch || e.BodyHash != c.BodyHash
 	e.KeptDuplicates = appendNewest(old.KeptDuplicates, m.clockMs, MaxKeptDuplicates)
+	e.repeats = appendNewest(old.repeats, c.Nonce, MaxKeptDuplicates)
 	m.events.put(&e, old)
 	r.Event = &e
 }

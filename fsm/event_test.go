@@ -19,6 +19,13 @@ func anEvent(id string) AcceptEvent {
 		BodyHash: [16]byte{1}, Payload: []byte("sealed")}
 }
 
+// repetition is the same event, as the provider sends it again.
+func repetition(id string) AcceptEvent {
+	c := anEvent(id)
+	c.Nonce = 8
+	return c
+}
+
 // connectedJournal has a tenant with a source, at the feature level from which there are such.
 func connectedJournal(tb testing.TB, plan Plan) *journal {
 	j := newJournal(tb)
@@ -50,7 +57,7 @@ func connected(tb testing.TB) *journal {
 	for i := range 4 {
 		j.apply(now+int64(i), anEvent(fmt.Sprint("e", i)))
 	}
-	j.apply(now+5, anEvent("e1"))
+	j.apply(now+5, repetition("e1"))
 	j.apply(now+6, AcceptEvent{Tenant: 2, Source: 2, Nonce: 9, ProviderID: "x", Payload: []byte("p")})
 	j.apply(now+7, report(j, 1, VerdictDelivered))
 	j.apply(now+8, report(j, 2, VerdictFailed))
@@ -85,12 +92,16 @@ func TestAcceptEvent(t *testing.T) {
 	}
 	for n := range 20 {
 		again := anEvent("evt_1")
+		again.Nonce = uint64(100 + n)
 		if n == 5 {
 			again.BodyHash[0]++
 		}
 		r = j.apply(noon2026+2+int64(n), again)
 		if r.Outcome != EventDuplicate || r.Event.Duplicates != uint64(n+1) || r.Event.Mismatch != (n >= 5) {
 			t.Fatalf("repetition %d: %+v, %+v", n, r, r.Event)
+		}
+		if r := j.apply(0, again); r.Outcome != EventDuplicate || r.Event.Duplicates != uint64(n+1) {
+			t.Fatalf("repetition %d sent again by its proposer: %+v, %+v", n, r, r.Event)
 		}
 	}
 	if got := r.Event.KeptDuplicates; len(got) != MaxKeptDuplicates || got[MaxKeptDuplicates-1] != noon2026+21 {
@@ -104,7 +115,7 @@ func TestAcceptEvent(t *testing.T) {
 	if r := j.apply(0, second); r.Outcome != EventAccepted || r.Event.ID.Seq != 2 {
 		t.Errorf("the same id at another source: %+v", r)
 	}
-	if r := j.apply(noon2026+DefaultDedupeWindowMs, anEvent("evt_1")); r.Outcome != EventDuplicate {
+	if r := j.apply(noon2026+DefaultDedupeWindowMs, repetition("evt_1")); r.Outcome != EventDuplicate {
 		t.Errorf("at the end of the window: %+v", r)
 	}
 	if r := j.apply(noon2026+1+DefaultDedupeWindowMs, anEvent("evt_1")); r.Outcome != EventAccepted || r.Event.ID.Seq != 3 {
@@ -158,7 +169,7 @@ func TestWhatBecomesOfAnEvent(t *testing.T) {
 		{"over the plan", Plan{MonthlyEvents: 1}, []Command{anEvent("a")}, UsageLimitExceeded, 0, 0},
 		{"held over the plan", Plan{MonthlyEvents: 1, HoldEvents: true}, []Command{anEvent("a")}, EventAccepted, EventHeld,
 			PayloadWhole},
-		{"a repetition over the plan", Plan{MonthlyEvents: 1}, []Command{anEvent("x")}, EventDuplicate, EventQueued, PayloadWhole},
+		{"a repetition over the plan", Plan{MonthlyEvents: 1}, []Command{repetition("x")}, EventDuplicate, EventQueued, PayloadWhole},
 	} {
 		j := connectedJournal(t, tt.plan)
 		if r := j.m.Directory().Sources(1)[0].Revision; r != j.index {
@@ -367,7 +378,7 @@ func TestListEvents(t *testing.T) {
 		}
 		j.apply(noon2026+int64(i), c)
 	}
-	j.apply(noon2026+10, anEvent("3"))
+	j.apply(noon2026+10, repetition("3"))
 	j.apply(noon2026+11, report(j, 5, VerdictDelivered))
 	seqs := func(p EventPage) (list []uint64) {
 		for _, e := range p.Events {
@@ -463,7 +474,9 @@ func drawEventCommand(rt *rapid.T, j *journal) Command {
 	}
 	switch rapid.IntRange(0, 9).Draw(rt, "kind") {
 	default:
-		return anEvent(fmt.Sprint(rapid.IntRange(0, 30).Draw(rt, "id")))
+		c := anEvent(fmt.Sprint(rapid.IntRange(0, 30).Draw(rt, "id")))
+		c.Nonce = uint64(rapid.IntRange(7, 9).Draw(rt, "nonce"))
+		return c
 	case 0, 1, 2:
 		verdict := Verdict(rapid.IntRange(1, int(verdictEnd)-1).Draw(rt, "verdict"))
 		return ReportAttempt{Tenant: 1, Event: id, Number: number, Verdict: verdict, NextAtMs: j.m.ClockMs() + 5_000,
