@@ -79,7 +79,10 @@ var (
 		retryUnknown, 0}
 	noLeader = &errorKind{"no_leader", http.StatusServiceUnavailable, "No leader can be reached",
 		retrySafe, time.Second}
-	busy           = &errorKind{"busy", http.StatusServiceUnavailable, "The cluster is busy", retrySafe, time.Second}
+	busy = &errorKind{"busy", http.StatusServiceUnavailable, "The cluster is busy", retrySafe, time.Second}
+	// noKEK ends when an operator gives the node its keys.
+	noKEK = &errorKind{"no_kek", http.StatusServiceUnavailable, "This node lacks the key that secrets are encrypted under",
+		retrySafe, 10 * time.Second}
 	outcomeUnknown = &errorKind{"outcome_unknown", http.StatusServiceUnavailable,
 		"The request may or may not have been done", retryUnknown, time.Second}
 	storageFull = &errorKind{"storage_full", http.StatusInsufficientStorage,
@@ -91,7 +94,7 @@ var errorKinds = []*errorKind{
 	notLeader, invalidJSON, missingField, invalidField, invalidAPIKey, forbidden, tenantSuspended, notFound, unknownTenant,
 	methodNotAllowed, lockLost, alreadyCompleted, inProgress, conflict, limitReached, upgradePending, bodyTooLarge,
 	unsupportedMediaType, fingerprintMismatch, headersTooLarge, usageLimitExceeded, rateLimited, internalError, noLeader,
-	busy, outcomeUnknown, storageFull,
+	busy, noKEK, outcomeUnknown, storageFull,
 	refusalKinds[cluster.ReasonUnknownNode], refusalKinds[cluster.ReasonRetiredNode],
 	refusalKinds[cluster.ReasonDifferentDisk], refusalKinds[cluster.ReasonOtherCluster],
 	refusalKinds[cluster.ReasonUnreachable], refusalKinds[cluster.ReasonNotCaughtUp],

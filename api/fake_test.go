@@ -244,6 +244,12 @@ func (n *fakeNode) Usage(id fsm.TenantID) cluster.Usage {
 	return cluster.Usage{Month: fmt.Sprintf("%04d-%02d", month/100, month%100), Claims: claims}
 }
 
+func (n *fakeNode) EventUsage(id fsm.TenantID) (fsm.Month, int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.machine.EventUsage(id)
+}
+
 func (n *fakeNode) UsageDays(id fsm.TenantID, from, to fsm.Day) []fsm.DayUsage {
 	n.mu.Lock()
 	defer n.mu.Unlock()
