@@ -51,6 +51,7 @@ type fakeNode struct {
 	changes  []string       // what was asked of the members, one line each
 	within   time.Duration  // how long the last change had
 	used     []string       // the ids of the keys whose use was noted
+	rivals   []fsm.Command  // are applied before the next Propose calls, one each
 }
 
 func newMachine() *fsm.Machine { return fsm.New(fsm.Config{HashSeed: maphash.MakeSeed()}) }
@@ -160,6 +161,10 @@ func (n *fakeNode) Propose(ctx context.Context, calls ...cluster.Call) ([]fsm.Re
 	n.calls = append(n.calls, calls...)
 	if err := n.nextFailure(); err != nil {
 		return nil, cluster.Receipt{}, err
+	}
+	if len(n.rivals) > 0 {
+		n.apply(n.rivals[0])
+		n.rivals = n.rivals[1:]
 	}
 	cmds := make([]fsm.Command, len(calls))
 	for i, c := range calls {
