@@ -44,7 +44,7 @@ func TestEveryRoute(t *testing.T) {
 			t.Errorf("%s has role %s", name, rt.role)
 		}
 	}
-	if len(seen) != 35 {
+	if len(seen) != 51 {
 		t.Errorf("%d routes", len(seen))
 	}
 }

@@ -29,6 +29,14 @@ var tenantCalls = []struct {
 	{"POST", "/v1/record/renew", `{"scope":"s","key":"k","token":"` + testTokenText + `"}`, fsm.ScopeRecordsWrite},
 	{"POST", "/v1/record/release", `{"scope":"s","key":"k","token":"` + testTokenText + `"}`, fsm.ScopeRecordsWrite},
 	{"GET", "/v1/usage", "", fsm.ScopeUsageRead},
+	{"GET", "/v1/sources", "", fsm.ScopeWebhooksWrite},
+	{"POST", "/v1/sources", `{"provider":"stripe"}`, fsm.ScopeWebhooksWrite},
+	{"GET", "/v1/sources/:source", "", fsm.ScopeWebhooksWrite},
+	{"PATCH", "/v1/sources/:source", `{"raw":true}`, fsm.ScopeWebhooksWrite},
+	{"DELETE", "/v1/sources/:source", "", fsm.ScopeWebhooksWrite},
+	{"POST", "/v1/sources/:source/secrets", `{"secret":"whsec_1"}`, fsm.ScopeWebhooksWrite},
+	{"DELETE", "/v1/sources/:source/secrets/:secret", "", fsm.ScopeWebhooksWrite},
+	{"POST", "/v1/sources/:source/signing-secret", "", fsm.ScopeWebhooksWrite},
 }
 
 // addKey gives a fake node's first tenant a key, without asking the API.
@@ -67,7 +75,7 @@ func TestTenantCallsAreAllRoutes(t *testing.T) {
 func TestScopes(t *testing.T) {
 	t.Parallel()
 	n, _ := newFakeNode(t, "n1")
-	s := newTestServer(t, n, nil)
+	s := newTestServer(t, n, func(c *Config) { c.FailedAuthPerSecond = NoLimit })
 	for _, scopes := range allScopeSets() {
 		key := n.addKey(fmt.Sprintf("key_s%d", scopes), scopes, 0)
 		for _, c := range tenantCalls {
