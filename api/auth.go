@@ -24,6 +24,8 @@ const (
 	roleTenant
 	// roleAdmin routes ask for the admin token.
 	roleAdmin
+	// roleProvider routes are called by providers of webhooks, whom the handler knows by their signature.
+	roleProvider
 )
 
 func (r role) String() string {
@@ -34,6 +36,8 @@ func (r role) String() string {
 		return "tenant"
 	case roleAdmin:
 		return "admin"
+	case roleProvider:
+		return "provider"
 	default:
 		return "none"
 	}
@@ -84,6 +88,9 @@ func authenticate(next handler) handler {
 
 // identify finds out who calls. An Authorization header wins over a ticket.
 func (x *exchange) identify() *problem {
+	if x.route.role == roleProvider {
+		return x.identifyProvider()
+	}
 	if x.route.role == roleAdmin && !x.s.admin.set {
 		return forbidden.problem("the admin API is off: the node has no admin token configured")
 	}
@@ -93,6 +100,17 @@ func (x *exchange) identify() *problem {
 		}
 	}
 	return x.identifyBySecret()
+}
+
+// identifyProvider knows nobody yet, but a node that forwards the request must show that it is one.
+func (x *exchange) identifyProvider() *problem {
+	if x.saysForwarded() {
+		if ticketed, p := x.identifyByTicket(); ticketed || p != nil {
+			return p
+		}
+	}
+	x.caller = caller{role: roleProvider}
+	return nil
 }
 
 // identifyBySecret accepts the API key or admin token of the Authorization header.
@@ -201,8 +219,8 @@ func (x *exchange) admitTicket(text, query string) *problem {
 		x.forwarded = true
 		x.setRequestID(use.forwardID)
 	}
-	if t.role == roleAdmin {
-		x.caller = caller{role: roleAdmin}
+	if t.role == roleAdmin || t.role == roleProvider {
+		x.caller = caller{role: t.role}
 		return nil
 	}
 	dir := x.node.Directory()

@@ -16,7 +16,7 @@ const eagerBodyBytes = 16 << 10
 // another media type.
 func checkContent(next handler) handler {
 	return func(x *exchange) {
-		if p := contentFault(x.r, x.route.limit); p != nil {
+		if p := contentFault(x.r, x.route); p != nil {
 			x.refuse(p)
 			return
 		}
@@ -24,7 +24,8 @@ func checkContent(next handler) handler {
 	}
 }
 
-func contentFault(r *http.Request, limit int64) *problem {
+func contentFault(r *http.Request, rt *route) *problem {
+	limit := rt.limit
 	if limit == 0 || r.ContentLength == 0 {
 		return nil // the body, if any, is not looked at
 	}
@@ -35,6 +36,9 @@ func contentFault(r *http.Request, limit int64) *problem {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
 			return unsupportedMediaType.problem("the body must not be coded; it is %q", coding)
 		}
+	}
+	if rt.ingress {
+		return nil // each provider has a media type of its own
 	}
 	switch types := r.Header["Content-Type"]; {
 	case len(types) == 0:

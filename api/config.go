@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/syllecta/syllecta/api/envelope"
 	"github.com/syllecta/syllecta/fsm"
 )
 
@@ -72,6 +73,9 @@ type Config struct {
 	// the system. It may be called by several goroutines at a time.
 	ForwardRoots func() *x509.CertPool
 
+	// Vault encrypts and decrypts the secrets of sources, and payloads; nil has no key, so that none can be kept.
+	Vault *envelope.Vault
+
 	Version string // shown by /v1/admin/status
 }
 
@@ -86,6 +90,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.LeaderWait, DefaultLeaderWait)
 	setDefault(&c.MaxConnections, DefaultMaxConnections)
 	setDefault(&c.FailedAuthPerSecond, DefaultFailedAuthPerSecond)
+	if c.Vault == nil {
+		c.Vault = envelope.NewVault(nil)
+	}
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}

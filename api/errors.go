@@ -38,6 +38,13 @@ var (
 	missingField = &errorKind{"missing_field", http.StatusBadRequest, "A required field is missing", retryNever, 0}
 	invalidField = &errorKind{"invalid_field", http.StatusBadRequest, "A field is not valid", retryNever, 0}
 
+	invalidSignature = &errorKind{"invalid_signature", http.StatusBadRequest,
+		"The signature is not the provider's", retryNever, 0}
+	unreadableWebhook = &errorKind{"unreadable_webhook", http.StatusBadRequest,
+		"The body is not what the provider documents", retryNever, 0}
+	missingEventID = &errorKind{"missing_event_id", http.StatusBadRequest,
+		"The event has no id that a repetition could be recognised by", retryNever, 0}
+
 	invalidAPIKey = &errorKind{"invalid_api_key", http.StatusForbidden, "The API key is missing or not valid",
 		retryNever, 0}
 	forbidden       = &errorKind{"forbidden", http.StatusForbidden, "The caller may not do this", retryNever, 0}
@@ -79,19 +86,28 @@ var (
 		retryUnknown, 0}
 	noLeader = &errorKind{"no_leader", http.StatusServiceUnavailable, "No leader can be reached",
 		retrySafe, time.Second}
-	busy           = &errorKind{"busy", http.StatusServiceUnavailable, "The cluster is busy", retrySafe, time.Second}
+	busy = &errorKind{"busy", http.StatusServiceUnavailable, "The cluster is busy", retrySafe, time.Second}
+	// noKEK ends when an operator gives the node its keys.
+	noKEK = &errorKind{"no_kek", http.StatusServiceUnavailable, "This node lacks the key that secrets are encrypted under",
+		retrySafe, time.Minute}
+	sourceNotReady = &errorKind{"source_not_ready", http.StatusServiceUnavailable,
+		"The source cannot verify signatures yet", retrySafe, time.Minute}
+	verifierUnavailable = &errorKind{"verifier_unavailable", http.StatusServiceUnavailable,
+		"The signature cannot be verified now", retrySafe, 10 * time.Second}
 	outcomeUnknown = &errorKind{"outcome_unknown", http.StatusServiceUnavailable,
 		"The request may or may not have been done", retryUnknown, time.Second}
 	storageFull = &errorKind{"storage_full", http.StatusInsufficientStorage,
 		"Free disk space is below the floor", retrySafe, 10 * time.Second}
+	eventsFull = &errorKind{"events_full", http.StatusInsufficientStorage,
+		"Too many events wait", retrySafe, time.Minute}
 )
 
 // errorKinds lists the table for those who walk it.
 var errorKinds = []*errorKind{
-	notLeader, invalidJSON, missingField, invalidField, invalidAPIKey, forbidden, tenantSuspended, notFound, unknownTenant,
+	notLeader, invalidJSON, missingField, invalidField, invalidSignature, unreadableWebhook, missingEventID, invalidAPIKey, forbidden, tenantSuspended, notFound, unknownTenant,
 	methodNotAllowed, lockLost, alreadyCompleted, inProgress, conflict, limitReached, upgradePending, bodyTooLarge,
 	unsupportedMediaType, fingerprintMismatch, headersTooLarge, usageLimitExceeded, rateLimited, internalError, noLeader,
-	busy, outcomeUnknown, storageFull,
+	busy, noKEK, sourceNotReady, verifierUnavailable, outcomeUnknown, storageFull, eventsFull,
 	refusalKinds[cluster.ReasonUnknownNode], refusalKinds[cluster.ReasonRetiredNode],
 	refusalKinds[cluster.ReasonDifferentDisk], refusalKinds[cluster.ReasonOtherCluster],
 	refusalKinds[cluster.ReasonUnreachable], refusalKinds[cluster.ReasonNotCaughtUp],

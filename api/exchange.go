@@ -89,6 +89,9 @@ func (x *exchange) ok(outcome string) { x.send(http.StatusOK, outcome, jsonType)
 
 // refuse answers with a problem.
 func (x *exchange) refuse(p *problem) {
+	if x.route.ingress {
+		p.word = p.kind.webhookWord()
+	}
 	p.setHeaders(x.Header(), x.s.now())
 	x.out.b = p.append(x.out.b[:0], x.id)
 	x.send(p.kind.status, p.kind.code, problemType)

@@ -96,7 +96,7 @@ func (x *exchange) sendToLeader(ctx context.Context, doubtful bool) verdict {
 		return answered
 	case leader.ID == x.node.ID():
 		return undone // it has just taken over, or not yet noticed that it lost
-	case x.s.cfg.Followers == FollowersForward && !x.route.stream:
+	case x.route.ingress, x.s.cfg.Followers == FollowersForward && !x.route.stream:
 		return x.forward(ctx, leader, doubtful)
 	case doubtful:
 		x.giveUp(doubtful)

@@ -85,17 +85,27 @@ func (x *exchange) forwardedRequest(ctx context.Context, leader cluster.Peer) (*
 		return nil, internalError.problem("the leader's advertised address cannot be used")
 	}
 	req.Header["User-Agent"] = nil // keeps the transport from adding its own
-	for _, name := range requestFields {
-		if values := x.r.Header[name]; len(values) > 0 {
-			req.Header[name] = values
-		}
-	}
+	x.copyFields(req.Header)
 	req.Header[hopsHeader] = []string{"1"}
 	req.Header[requestIDHeader] = []string{x.id}
 	if address := x.callerAddress(); address != "" {
 		req.Header[callerAddressHeader] = []string{address}
 	}
 	return req, nil
+}
+
+// copyFields copies what is to reach the leader.
+func (x *exchange) copyFields(to http.Header) {
+	if x.route.ingress {
+		copyWebhookFields(to, x.r.Header)
+		to[calledURLHeader] = []string{x.calledURL()}
+		return
+	}
+	for _, name := range requestFields {
+		if values := x.r.Header[name]; len(values) > 0 {
+			to[name] = values
+		}
+	}
 }
 
 // relay passes the leader's answer on, except where it says that the leader could not decide.

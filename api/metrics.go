@@ -20,6 +20,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	limited  *prometheus.CounterVec
+	unsigned *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -41,8 +42,12 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "syllecta_http_rate_limited_total",
 			Help: "Requests refused because too many came: with one API key, from one address, or with refused credentials.",
 		}, []string{"reason"}),
+		unsigned: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "syllecta_webhook_invalid_signatures_total",
+			Help: "Webhooks refused because no secret of their source has signed them, by provider.",
+		}, []string{"provider"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.limited} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.limited, m.unsigned} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the API's metrics: %w", err)
 		}

@@ -12,7 +12,14 @@ func (p *problem) setMonthlyFields(h http.Header, now time.Time) {
 	reset := time.UnixMilli(p.resetAtMs).UTC()
 	window := reset.Sub(reset.AddDate(0, -1, 0))
 	left := max(reset.Sub(now), time.Second)
-	const policy = `"monthly-claims"`
+	policy := `"monthly-` + meterOf(p.meter) + `"`
 	h[rateLimitPolicyHeader] = []string{policy + ";q=" + strconv.FormatInt(p.limit, 10) + ";w=" + wholeSeconds(window)}
 	h[rateLimitHeader] = []string{policy + ";r=0;t=" + wholeSeconds(left)}
+}
+
+func meterOf(meter string) string {
+	if meter == "" {
+		return "claims"
+	}
+	return meter
 }

@@ -26,6 +26,8 @@ type problem struct {
 	resetAtMs  int64         // when the usage limit is lifted
 	held       *fsm.Result   // the lock that is in the way
 	quota      *quota        // what the bucket says that has too few tokens
+	meter      string        // what the usage limit is of, as limits by the month are named; "" are claims
+	word       string        // the member error, which the documented answers to webhooks have
 }
 
 func (k *errorKind) problem(format string, args ...any) *problem {
@@ -64,6 +66,9 @@ func (p *problem) pause() time.Duration {
 // append writes the problem as an RFC 9457 object.
 func (p *problem) append(b []byte, requestID string) []byte {
 	b = append(b, '{')
+	if p.word != "" {
+		b = appendStringMember(b, "error", p.word)
+	}
 	b = appendStringMember(b, "type", "/docs/errors#"+p.kind.code)
 	b = appendStringMember(b, "title", p.kind.title)
 	b = appendIntMember(b, "status", int64(p.kind.status))

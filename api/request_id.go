@@ -14,6 +14,8 @@ const (
 	indexHeader     = "Syllecta-Index"
 	termHeader      = "Syllecta-Term"
 	staleHeader     = "Syllecta-Stale-Ms"
+	// calledURLHeader is what a provider has called, when another node forwards it.
+	calledURLHeader = "Syllecta-Called-Url"
 )
 
 const requestIDBytes = 16

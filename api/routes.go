@@ -14,9 +14,14 @@ import (
 const (
 	smallBodyBytes = 16 << 10
 	batchBodyBytes = 1 << 20
+	// webhookBodyBytes is also about as much as can be kept of a webhook.
+	webhookBodyBytes = 1 << 20
 	// putOverheadBytes is room for what surrounds a record's body in a PUT: its name, headers, spaces.
 	putOverheadBytes = 32 << 10
 )
+
+// providerPath is where a provider sends a tenant's webhooks to.
+const providerPath = "/v1/t/:tenant/webhooks/:provider"
 
 // route is one line of the table of routes.
 type route struct {
@@ -26,11 +31,14 @@ type route struct {
 	// scope is what an API key must be good for, of a tenant's route.
 	scope fsm.Scopes
 	limit int64 // largest request body in bytes; 0 if none is read
-	// claims marks routes whose commands may be sent again under the same owner when an answer was lost.
+	// claims marks routes whose commands may be sent again under the same owner, or as the same event, when an answer was
+	// lost.
 	claims bool
 	// stream marks routes whose handler reads a body of any length itself; limit is 0. They are never forwarded.
 	stream bool
-	handle handler
+	// ingress marks routes that providers call, who follow no redirect: they are always forwarded, with all that was sent.
+	ingress bool
+	handle  handler
 
 	metrics *routeMetrics
 }
@@ -86,6 +94,14 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/v1/admin/leader", role: roleAdmin, limit: small, handle: transferLeadership},
 		{method: "GET", path: "/v1/admin/snapshot", role: roleAdmin, handle: saveSnapshot},
 		{method: "POST", path: "/v1/admin/snapshot", role: roleAdmin, stream: true, handle: restoreSnapshot},
+
+		{method: "POST", path: "/v1/webhooks/:provider", role: roleTenant, scope: fsm.ScopeWebhooksWrite,
+			limit: webhookBodyBytes, claims: true, ingress: true, handle: receiveAsTenant},
+		{method: "POST", path: providerPath, role: roleProvider,
+			limit: webhookBodyBytes, claims: true, ingress: true, handle: receiveFromProvider},
+		{method: "GET", path: providerPath, role: roleProvider, claims: true, ingress: true, handle: receiveFromProvider},
+		{method: "POST", path: "/v1/simulate/chargeback", role: roleTenant, scope: fsm.ScopeWebhooksWrite,
+			limit: small, handle: simulateChargeback},
 
 		{method: "GET", path: "/livez", role: rolePublic, handle: showLive},
 		{method: "GET", path: "/healthz", role: rolePublic, handle: showLive},

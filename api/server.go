@@ -55,6 +55,7 @@ type Server struct {
 	failedKeys    *failedAuth // API keys and admin tokens
 	failedTickets *failedAuth
 	familiar      *familiar
+	certificates  *certificates
 
 	// draining ends when draining starts, base when requests in flight are cancelled.
 	draining      context.Context
@@ -86,6 +87,7 @@ func New(cfg Config) (*Server, error) {
 		failedKeys:    newFailedAuth(cfg.FailedAuthPerSecond),
 		failedTickets: newFailedAuth(cfg.FailedAuthPerSecond),
 		familiar:      newFamiliar(),
+		certificates:  newCertificates(),
 	}
 	s.requestRate = s.planRate
 	cfg.AdminToken = ""
@@ -129,6 +131,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	err := s.shutdown(hs)
 	<-failed // http.ErrServerClosed
 	s.forwarder.CloseIdleConnections()
+	s.certificates.client.CloseIdleConnections()
 	return err
 }
 
