@@ -41,7 +41,7 @@ func TestAudit(t *testing.T) {
 	hash := func(i int) string { return hex.EncodeToString(entries[i].Hash[:]) }
 	wantBody(t, call(t, s, "GET", auditPath, "", asAdmin), 200, fmt.Sprintf(`{"entries":[`+
 		`{"seq":1,"index":4,"at":"2026-11-20T12:00:00.000Z","actor":"cluster","role":"cluster","requestId":"","address":"",`+
-		`"action":"cluster.raise-feature-level","target":"test","changes":[{"member":"featureLevel","before":"1","after":"3"},`+
+		`"action":"cluster.raise-feature-level","target":"test","changes":[{"member":"featureLevel","before":"1","after":"4"},`+
 		`{"member":"version","before":"","after":"test"}],"hash":"%s"},`+
 		`{"seq":2,"index":5,"at":"2026-11-20T12:00:00.000Z","actor":"admin","role":"admin","requestId":"%s",`+
 		`"address":"192.0.2.1","action":"tenant.update","target":"ten_1","changes":[{"member":"name","before":"Demo",`+

@@ -16,7 +16,7 @@ func createKey(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if f.newer() && !x.upgradedAnywhere(ctx) {
+	if !x.upgradedAnywhere(ctx, f.level()) {
 		return
 	}
 	t := x.namedTenant(ctx)

@@ -48,7 +48,7 @@ func putPlan(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.upgradedAnywhere(ctx) || !x.catchUp(ctx) {
+	if !x.upgradedAnywhere(ctx, levelOfPlan(&plan)) || !x.catchUp(ctx) {
 		return
 	}
 	r := x.change(ctx, fsm.PutPlan{Plan: plan}, fsm.OK, problemOfPlan)
@@ -67,7 +67,7 @@ func putPlan(x *exchange) {
 func deletePlan(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.upgradedAnywhere(ctx) || !x.catchUp(ctx) {
+	if !x.upgradedAnywhere(ctx, fsm.LevelControl) || !x.catchUp(ctx) {
 		return
 	}
 	name := x.params.ByName("plan")
@@ -111,5 +111,9 @@ func appendPlan(b []byte, p *fsm.Plan) []byte {
 	b = appendIntMember(b, "requestsPerSecond", p.RequestsPerSecond)
 	b = appendIntMember(b, "maxTtlSeconds", p.MaxTTLMs/1_000)
 	b = appendIntMember(b, "maxBodyBytes", p.MaxBodyBytes)
+	b = appendIntMember(b, "monthlyEvents", p.MonthlyEvents)
+	b = appendStringMember(b, "onExceed", onExceed(p))
+	b = appendIntMember(b, "eventRetentionDays", p.EventRetentionMs/dayMs)
+	b = appendIntMember(b, "payloadRetentionDays", p.PayloadRetentionMs/dayMs)
 	return append(b, '}')
 }

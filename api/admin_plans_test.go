@@ -11,11 +11,13 @@ import (
 
 const (
 	plansPath     = "/v1/admin/plans"
-	unlimitedJSON = `{"name":"unlimited","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0}`
+	unlimitedJSON = `{"name":"unlimited","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0` + noEventLimits + `}`
 	starterJSON   = `{"name":"starter","monthlyClaims":10000,"requestsPerSecond":20,"maxTtlSeconds":604800,` +
-		`"maxBodyBytes":65536}`
-	goldLimits = `"monthlyClaims":5,"requestsPerSecond":6,"maxTtlSeconds":7,"maxBodyBytes":8`
-	goldJSON   = `{"name":"gold",` + goldLimits + `}`
+		`"maxBodyBytes":65536` + noEventLimits + `}`
+	noEventLimits = `,"monthlyEvents":0,"onExceed":"reject","eventRetentionDays":0,"payloadRetentionDays":0`
+	goldLimits    = `"monthlyClaims":5,"requestsPerSecond":6,"maxTtlSeconds":7,"maxBodyBytes":8,` +
+		`"monthlyEvents":9,"onExceed":"hold","eventRetentionDays":10,"payloadRetentionDays":11`
+	goldJSON = `{"name":"gold",` + goldLimits + `}`
 )
 
 func TestPlans(t *testing.T) {
@@ -36,22 +38,24 @@ func TestPlans(t *testing.T) {
 		{"GET", gold, "", 200, goldJSON},
 		{"GET", plansPath, "", 200, `{"plans":[` + unlimitedJSON + `,` + goldJSON + `,` + starterJSON + `]}`},
 		{"PUT", gold, `{"maxBodyBytes":9}`, 200,
-			`{"name":"gold","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":9}`},
+			`{"name":"gold","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":9` + noEventLimits + `}`},
 		{"PUT", gold, `{}`, 200, strings.Replace(unlimitedJSON, "unlimited", "gold", 1)},
 		{"PUT", gold, `{"monthlyClaims":9007199254740991,"requestsPerSecond":1000000,"maxTtlSeconds":316224000,` +
-			`"maxBodyBytes":1048576,"later":{"x":1}}`, 200, `{"name":"gold","monthlyClaims":9007199254740991,` +
-			`"requestsPerSecond":1000000,"maxTtlSeconds":316224000,"maxBodyBytes":1048576}`},
+			`"maxBodyBytes":1048576,"monthlyEvents":9007199254740991,"onExceed":"reject","eventRetentionDays":3660,` +
+			`"payloadRetentionDays":3660,"later":{"x":1}}`, 200, `{"name":"gold","monthlyClaims":9007199254740991,` +
+			`"requestsPerSecond":1000000,"maxTtlSeconds":316224000,"maxBodyBytes":1048576,` +
+			`"monthlyEvents":9007199254740991,"onExceed":"reject","eventRetentionDays":3660,"payloadRetentionDays":3660}`},
 		{"GET", plansPath + "/unlimited", "", 200, unlimitedJSON},
 		{"PUT", plansPath + "/unlimited", `{"monthlyClaims":1}`, 409, "conflict"},
 		{"DELETE", plansPath + "/unlimited", "", 409, "conflict"},
 		{"DELETE", plansPath + "/starter", "", 409, "conflict"},
 		{"PUT", plansPath + "/starter", `{"monthlyClaims":1}`, 200,
-			`{"name":"starter","monthlyClaims":1,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0}`},
+			`{"name":"starter","monthlyClaims":1,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0` + noEventLimits + `}`},
 		{"PATCH", "/v1/admin/tenants/demo", `{"plan":"gold"}`, 200, `{"id":"ten_1","slug":"demo","name":"Demo",` +
-			`"plan":"gold","status":"active","monthlyClaims":0,"createdAt":"2026-11-20T12:00:00.000Z"}`},
+			`"plan":"gold","status":"active","monthlyClaims":0,"payloadPolicy":"metadata_only","createdAt":"2026-11-20T12:00:00.000Z"}`},
 		{"DELETE", gold, "", 409, "conflict"},
 		{"PATCH", "/v1/admin/tenants/demo", `{"plan":"unlimited"}`, 200, `{"id":"ten_1","slug":"demo","name":"Demo",` +
-			`"plan":"unlimited","status":"active","monthlyClaims":0,"createdAt":"2026-11-20T12:00:00.000Z"}`},
+			`"plan":"unlimited","status":"active","monthlyClaims":0,"payloadPolicy":"metadata_only","createdAt":"2026-11-20T12:00:00.000Z"}`},
 		{"DELETE", gold, "", 200, `{"ok":true}`},
 		{"DELETE", gold, "", 404, "not_found"},
 		{"GET", gold, "", 404, "not_found"},
@@ -121,11 +125,15 @@ func TestPlansMalformed(t *testing.T) {
 	}
 	for member, most := range map[string]int64{
 		"monthlyClaims": fsm.MaxMonthlyClaims, "requestsPerSecond": fsm.MaxRequestsPerSecond,
-		"maxTtlSeconds": fsm.MaxTTLMs / 1000, "maxBodyBytes": fsm.MaxBodyBytes,
+		"maxTtlSeconds": fsm.MaxTTLMs / 1000, "maxBodyBytes": fsm.MaxBodyBytes, "monthlyEvents": fsm.MaxMonthlyClaims,
+		"eventRetentionDays": 3660, "payloadRetentionDays": 3660,
 	} {
 		for _, v := range []string{"-1", fmt.Sprint(most + 1), "1.5", "1e3", `"1"`, "true", "[]", "99999999999999999999"} {
 			all = append(all, row{"gold", fmt.Sprintf(`{%q:%s}`, member, v), invalidField, member + " is not"})
 		}
+	}
+	for _, v := range []string{`""`, `"Hold"`, `"drop"`, `1`, `true`, `["hold"]`} {
+		all = append(all, row{"gold", `{"onExceed":` + v + `}`, invalidField, "onExceed is n"})
 	}
 	for _, c := range all {
 		doc := wantProblem(t, call(t, s, "PUT", plansPath+"/"+c.name, c.body, asAdmin), c.kind)
@@ -162,7 +170,7 @@ func TestPlansOfTenants(t *testing.T) {
 			call(t, s, "PATCH", tenants+"/acme", change, asAdmin)
 		}
 		w := call(t, s, "GET", tenants+"/acme", "", asAdmin)
-		if !strings.Contains(w.Body.String(), `"claims":0,"limit":`+limit+`,"resetsAt":"2026-12-01T00:00:00.000Z"}`) {
+		if !strings.Contains(w.Body.String(), `"claims":0,"limit":`+limit+`,"resetsAt":"2026-12-01T00:00:00.000Z",`) {
 			t.Errorf("%s: %s", change, w.Body)
 		}
 		call(t, s, "PATCH", tenants+"/acme", `{"monthlyClaims":0}`, asAdmin)
@@ -210,12 +218,21 @@ var controlCalls = []struct {
 	{"PATCH", "/v1/admin/tenants/demo", `{"name":"D","monthlyClaims":5}`, 1, "tenant.update", "ten_1"},
 	{"PATCH", "/v1/admin/tenants/demo", `{"plan":"starter"}`, 3, "tenant.update", "ten_1"},
 	{"PATCH", "/v1/admin/tenants/demo", `{"status":"suspended"}`, 3, "tenant.update", "ten_1"},
+	{"PATCH", "/v1/admin/tenants/demo", `{"payloadPolicy":"redacted_payload"}`, 4, "tenant.update", "ten_1"},
 	{"POST", "/v1/admin/tenants/demo/keys", `{"name":"ci"}`, 1, "key.create", ""},
 	{"POST", "/v1/admin/tenants/demo/keys", "", 1, "key.create", ""},
 	{"POST", "/v1/admin/tenants/demo/keys", `{"scopes":["records:read"]}`, 3, "key.create", ""},
 	{"POST", "/v1/admin/tenants/demo/keys", `{"expiresAt":"2030-01-01T00:00:00Z"}`, 3, "key.create", ""},
+	{"POST", "/v1/admin/tenants/demo/keys", `{"scopes":["usage:read","events:read"]}`, 4, "key.create", ""},
+	{"POST", "/v1/admin/tenants/demo/keys", `{"scopes":["webhooks:write"]}`, 4, "key.create", ""},
+	{"POST", "/v1/admin/tenants/demo/keys", `{"scopes":["admin:tenant"]}`, 4, "key.create", ""},
 	{"DELETE", "/v1/admin/tenants/demo/keys/key_1", "", 1, "key.revoke", "key_1"},
 	{"PUT", plansPath + "/gold", `{"monthlyClaims":5}`, 3, "plan.put", "gold"},
+	{"PUT", plansPath + "/gold", `{"monthlyEvents":5}`, 4, "plan.put", "gold"},
+	{"PUT", plansPath + "/gold", `{"onExceed":"hold"}`, 4, "plan.put", "gold"},
+	{"PUT", plansPath + "/gold", `{"eventRetentionDays":5}`, 4, "plan.put", "gold"},
+	{"PUT", plansPath + "/gold", `{"payloadRetentionDays":5}`, 4, "plan.put", "gold"},
+	{"PUT", plansPath + "/gold", `{"monthlyClaims":5,"onExceed":"reject","monthlyEvents":0}`, 3, "plan.put", "gold"},
 	{"DELETE", plansPath + "/spare", "", 3, "plan.delete", "spare"},
 }
 
@@ -223,7 +240,9 @@ func TestChangesBelowTheLevel(t *testing.T) {
 	t.Parallel()
 	for _, c := range controlCalls {
 		n, _ := newOldFakeNode(t, "n1")
-		n.apply(fsm.RaiseFeatureLevel{Level: 2, Version: "test"})
+		if c.level > 1 {
+			n.apply(fsm.RaiseFeatureLevel{Level: c.level - 1, Version: "test"})
+		}
 		s := newTestServer(t, n, nil)
 		w := call(t, s, c.method, c.target, c.body, asAdmin)
 		if c.level < fsm.LevelControl {
@@ -233,7 +252,9 @@ func TestChangesBelowTheLevel(t *testing.T) {
 			continue
 		}
 		doc := wantProblem(t, w, upgradePending)
-		if !strings.Contains(doc, "needs feature level 3 and the cluster is at 2, which rises by itself when all nodes run") ||
+		want := fmt.Sprintf("needs feature level %d and the cluster is at %d, which rises by itself when all nodes run",
+			c.level, c.level-1)
+		if !strings.Contains(doc, want) ||
 			w.Header().Get("Retry-After") != "" || len(n.proposed()) != 0 {
 			t.Errorf("%s %s %s: %s, proposed %+v", c.method, c.target, c.body, doc, n.proposed())
 		}
@@ -249,7 +270,7 @@ func TestReadsBelowTheLevel(t *testing.T) {
 		plansPath:         `{"plans":[` + unlimitedJSON + `,` + starterJSON + `]}`,
 		"/v1/admin/audit": `{"entries":[],"total":0}`,
 		"/v1/admin/usage": `{"tenants":[{"id":"ten_1","slug":"demo",` +
-			`"total":{"claims":0,"replays":0,"conflicts":0,"rejected":0}}]}`,
+			`"total":{"claims":0,"replays":0,"conflicts":0,"rejected":0,` + noEvents + `}}]}`,
 	} {
 		wantBody(t, call(t, s, "GET", target, "", asAdmin), 200, answer)
 	}

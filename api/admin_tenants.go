@@ -43,7 +43,7 @@ func createTenant(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if f.newer() && !x.upgradedAnywhere(ctx) || !x.catchUp(ctx) {
+	if !x.upgradedAnywhere(ctx, f.level()) || !x.catchUp(ctx) {
 		return
 	}
 	r := x.change(ctx, fsm.CreateTenant{
@@ -95,7 +95,7 @@ func updateTenant(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if f.newer() && !x.upgradedAnywhere(ctx) {
+	if !x.upgradedAnywhere(ctx, f.level()) {
 		return
 	}
 	t := x.namedTenant(ctx)
@@ -112,6 +112,8 @@ func updateTenant(x *exchange) {
 		Plan:             f.plan,
 		SetSuspended:     f.status != "",
 		Suspended:        f.status == statusSuspended,
+		SetPayloadPolicy: f.payloadPolicy.set,
+		PayloadPolicy:    f.payloadPolicy.value,
 	}, fsm.OK, problemOfTenantPlan)
 	if r != nil {
 		x.out.b = appendTenant(x.out.b[:0], r.Tenant)
@@ -136,7 +138,7 @@ func appendTenant(b []byte, t *fsm.Tenant) []byte { return append(appendTenantMe
 // appendUsedTenant writes a tenant with what it has used this month.
 func (x *exchange) appendUsedTenant(b []byte, t *fsm.Tenant) []byte {
 	b = appendTenantMembers(b, t)
-	b = appendMonth(appendName(b, "usage"), x.node.Usage(t.ID), x.node.Directory().MonthlyClaims(t))
+	b = x.appendMonth(appendName(b, "usage"), t.ID)
 	return append(b, '}')
 }
 
@@ -153,5 +155,6 @@ func appendTenantMembers(b []byte, t *fsm.Tenant) []byte {
 	b = appendStringMember(b, "plan", t.PlanName())
 	b = appendStringMember(b, "status", status)
 	b = appendIntMember(b, "monthlyClaims", t.MonthlyClaims)
+	b = appendStringMember(b, "payloadPolicy", t.PayloadPolicy.String())
 	return appendTimeMember(b, "createdAt", t.CreatedAtMs)
 }

@@ -17,16 +17,16 @@ func TestTenants(t *testing.T) {
 	const path = "/v1/admin/tenants"
 	w := call(t, s, "POST", path, `{"slug":"acme","name":"Acme","monthlyClaims":5}`, asAdmin)
 	id := regexp.MustCompile(`ten_[0-9A-Za-z]{22}`).FindString(w.Body.String())
-	tail := `"slug":"acme","name":"Acme","plan":"unlimited","status":"active","monthlyClaims":5,"createdAt":"2026-11-20T12:00:00.000Z"`
+	tail := `"slug":"acme","name":"Acme","plan":"unlimited","status":"active","monthlyClaims":5,"payloadPolicy":"metadata_only","createdAt":"2026-11-20T12:00:00.000Z"`
 	wantBody(t, w, 201, `{"id":"`+id+`",`+tail+`}`)
 	wantProblem(t, call(t, s, "POST", path, `{"slug":"acme"}`, asAdmin), conflict)
 	wantProblem(t, call(t, s, "POST", path, `{"name":"Acme"}`, asAdmin), missingField)
 	wantProblem(t, call(t, s, "POST", path, ``, asAdmin), invalidJSON)
 	wantBody(t, call(t, s, "GET", path, "", asAdmin), 200, `{"tenants":[{"id":"ten_1","slug":"demo","name":"Demo",`+
-		`"plan":"unlimited","status":"active","monthlyClaims":0,"createdAt":"2026-11-20T12:00:00.000Z"},{"id":"`+id+`",`+tail+`}]}`)
+		`"plan":"unlimited","status":"active","monthlyClaims":0,"payloadPolicy":"metadata_only","createdAt":"2026-11-20T12:00:00.000Z"},{"id":"`+id+`",`+tail+`}]}`)
 	n.apply(fsm.Claim{ID: fsm.RecordID{Tenant: 2, Scope: "s", Key: "k"}, Owner: "o:", LeaseMs: 1000, TTLMs: 1000})
 	shown := `{"id":"` + id + `",` + tail + `,"usage":{"month":"2026-11","claims":1,"limit":5,` +
-		`"resetsAt":"2026-12-01T00:00:00.000Z"}}`
+		`"resetsAt":"2026-12-01T00:00:00.000Z","events":0,"eventLimit":0}}`
 	wantBody(t, call(t, s, "GET", path+"/acme", "", asAdmin), 200, shown)
 	wantBody(t, call(t, s, "GET", path+"/"+id, "", asAdmin), 200, shown)
 	wantBody(t, call(t, s, "PATCH", path+"/acme", `{"name":""}`, asAdmin), 200,

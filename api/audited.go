@@ -19,10 +19,7 @@ const callerAddressHeader = "Syllecta-Caller-Address"
 func (x *exchange) change(ctx context.Context, cmd fsm.Command, done fsm.Outcome,
 	refusal func(*fsm.Result) *problem,
 ) *fsm.Result {
-	if x.featureLevel() >= fsm.LevelControl {
-		cmd = fsm.Audited{By: x.actor(), Command: cmd}
-	}
-	r := x.decideOne(ctx, cmd)
+	r := x.decideChange(ctx, cmd)
 	if r == nil || r.Outcome == done {
 		return r
 	}
@@ -30,36 +27,48 @@ func (x *exchange) change(ctx context.Context, cmd fsm.Command, done fsm.Outcome
 	return nil
 }
 
+// decideChange is change whatever the outcome.
+func (x *exchange) decideChange(ctx context.Context, cmd fsm.Command) *fsm.Result {
+	if x.featureLevel() >= fsm.LevelControl {
+		cmd = fsm.Audited{By: x.actor(), Command: cmd}
+	}
+	return x.decideOne(ctx, cmd)
+}
+
 func (x *exchange) featureLevel() uint32 { return x.node.Directory().FeatureLevel }
 
-// upgraded reports whether all nodes understand what a request asks for. If not, the answer is written.
-// Where it may not, the answer is written.
-func (x *exchange) upgraded() bool {
+// upgraded reports whether all nodes understand what a request asks for, which needs a feature level. If not, the answer
+// is written.
+func (x *exchange) upgraded(needed uint32) bool {
 	level := x.featureLevel()
-	if level >= fsm.LevelControl {
+	if level >= needed {
 		return true
 	}
 	x.refuse(upgradePending.problem("this needs feature level %d and the cluster is at %d, which rises by itself when "+
-		"all nodes run this release; nothing was changed", fsm.LevelControl, level))
+		"all nodes run this release; nothing was changed", needed, level))
 	return false
 }
 
 // upgradedAnywhere is upgraded on whatever node was asked: a leader of an older release would leave out what it does not
 // know of a request that is sent on to it, and say that all is done.
-func (x *exchange) upgradedAnywhere(ctx context.Context) bool {
-	if x.featureLevel() < fsm.LevelControl && !x.node.IsLeader() {
+func (x *exchange) upgradedAnywhere(ctx context.Context, needed uint32) bool {
+	if x.featureLevel() < needed && !x.node.IsLeader() {
 		if err := x.node.CatchUp(ctx); err != nil {
 			x.err = err
 			x.refuse(withoutLeader())
 			return false
 		}
 	}
-	return x.upgraded()
+	return x.upgraded(needed)
 }
 
-// actor is the caller as the audit log names it.
+// actor is the caller as the audit log names it: a tenant's by the public id of the API key.
 func (x *exchange) actor() fsm.Actor {
-	return fsm.Actor{Name: adminActor, Role: adminActor, RequestID: x.id, Address: x.callerAddress()}
+	a := fsm.Actor{Name: adminActor, Role: adminActor, RequestID: x.id, Address: x.callerAddress()}
+	if x.caller.key != nil {
+		a.Name, a.Role = x.caller.key.PublicID, roleTenant.String()
+	}
+	return a
 }
 
 // callerAddress is the IP address the request came from: at a node that it was forwarded to, where the other node says

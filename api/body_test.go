@@ -52,7 +52,11 @@ func TestRequestLimits(t *testing.T) {
 			continue
 		}
 		padded := func(size int64) string {
-			body := `{"scope":"s","key":"k","token":"` + testTokenText + `","records":[{"scope":"s","key":"k"}]}`
+			body := `{"scope":"s","key":"k","token":"` + testTokenText + `","records":[{"scope":"s","key":"k"}],` +
+				`"provider":"stripe","secret":"whsec_1","amount":1,"currency":"usd"}`
+			if rt.method == "PATCH" {
+				body = `{}`
+			}
 			return body + strings.Repeat(" ", int(size)-len(body))
 		}
 		if w := call(t, s, rt.method, rt.path, padded(rt.limit), asTenant(key)); w.Code == 413 || w.Code == 400 {

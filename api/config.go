@@ -75,6 +75,9 @@ type Config struct {
 
 	// Vault encrypts and decrypts the secrets of sources, and payloads; nil has no key, so that none can be kept.
 	Vault *envelope.Vault
+	// CheckCallback says why nothing may be delivered to a callback URL; nil allows any that is well-formed. It may be
+	// called by several goroutines at a time.
+	CheckCallback func(url string) error
 
 	Version string // shown by /v1/admin/status
 }

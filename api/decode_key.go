@@ -3,6 +3,7 @@ package api
 import (
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -17,8 +18,20 @@ type keyFields struct {
 	expiresAtMs int64      // 0 if absent
 }
 
-// newer reports whether a cluster at a feature level below fsm.LevelControl cannot do what is asked.
-func (f *keyFields) newer() bool { return f.scopes != 0 || f.expiresAtMs != 0 }
+// scopesOfWebhooks are those that no release knows which does not know fsm.LevelWebhooks.
+const scopesOfWebhooks = fsm.ScopeEventsRead | fsm.ScopeWebhooksWrite | fsm.ScopeAdminTenant
+
+// level is the feature level that a cluster must have to do what is asked; 0 for any.
+func (f *keyFields) level() uint32 {
+	switch {
+	case f.scopes&scopesOfWebhooks != 0:
+		return fsm.LevelWebhooks
+	case f.scopes != 0 || f.expiresAtMs != 0:
+		return fsm.LevelControl
+	default:
+		return 0
+	}
+}
 
 // decodeKey reads the body of a request for a new key, which may be empty.
 func decodeKey(body []byte, now time.Time) (keyFields, *problem) {
@@ -84,7 +97,7 @@ func (d *decoder) scope(name string) (fsm.Scopes, *problem) {
 	}
 	s, ok := fsm.ScopeNamed(string(unquote(raw)))
 	if !ok {
-		return 0, d.invalid(name, "is none of records:read, records:write and usage:read")
+		return 0, d.invalid(name, "is none of "+strings.Join(fsm.AllScopes.Names(), ", "))
 	}
 	return s, nil
 }

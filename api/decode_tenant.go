@@ -21,10 +21,26 @@ type tenantFields struct {
 	monthlyClaims optionalInt
 	plan          string // "" if absent
 	status        string // "" if absent
+	payloadPolicy optionalPolicy
 }
 
-// newer reports whether a cluster at a feature level below fsm.LevelControl cannot do what is asked.
-func (f *tenantFields) newer() bool { return f.plan != "" || f.status != "" }
+// level is the feature level that a cluster must have to do what is asked; 0 for any.
+func (f *tenantFields) level() uint32 {
+	switch {
+	case f.payloadPolicy.set:
+		return fsm.LevelWebhooks
+	case f.plan != "" || f.status != "":
+		return fsm.LevelControl
+	default:
+		return 0
+	}
+}
+
+// optionalPolicy is a payload policy that may be absent.
+type optionalPolicy struct {
+	value fsm.PayloadPolicy
+	set   bool
+}
 
 // optionalText is a string member that may be absent, or empty.
 type optionalText struct {
@@ -47,6 +63,8 @@ func decodeTenant(body []byte) (tenantFields, *problem) {
 			return d.slug(&f.plan, "plan")
 		case "status":
 			return d.tenantStatus(&f.status)
+		case "payloadPolicy":
+			return d.payloadPolicy(&f.payloadPolicy)
 		default:
 			return d.skip()
 		}
@@ -63,6 +81,8 @@ func decodeNewTenant(body []byte) (tenantFields, *problem) {
 		p = missingField.problem("slug is missing")
 	case f.status != "":
 		p = invalidField.problem("status is not chosen for a new tenant, which is active")
+	case f.payloadPolicy.set:
+		p = invalidField.problem("payloadPolicy is not chosen for a new tenant, which has %s", fsm.PayloadMetadataOnly)
 	}
 	return f, p
 }
@@ -88,6 +108,19 @@ func (d *decoder) tenantStatus(dst *string) *problem {
 	default:
 		return d.invalid("status", "is neither active nor suspended")
 	}
+}
+
+func (d *decoder) payloadPolicy(dst *optionalPolicy) *problem {
+	raw, p := d.value("payloadPolicy", jsontext.KindString, "a string")
+	if raw == nil || p != nil {
+		return p
+	}
+	policy, ok := fsm.PayloadPolicyNamed(string(unquote(raw)))
+	if !ok {
+		return d.invalid("payloadPolicy", "is none of metadata_only, redacted_payload and raw_debug_window")
+	}
+	*dst = optionalPolicy{policy, true}
+	return nil
 }
 
 // slug reads a name that stands in paths.

@@ -51,6 +51,7 @@ type fakeNode struct {
 	changes  []string       // what was asked of the members, one line each
 	within   time.Duration  // how long the last change had
 	used     []string       // the ids of the keys whose use was noted
+	rivals   []fsm.Command  // are applied before the next Propose calls, one each
 }
 
 func newMachine() *fsm.Machine { return fsm.New(fsm.Config{HashSeed: maphash.MakeSeed()}) }
@@ -161,6 +162,10 @@ func (n *fakeNode) Propose(ctx context.Context, calls ...cluster.Call) ([]fsm.Re
 	if err := n.nextFailure(); err != nil {
 		return nil, cluster.Receipt{}, err
 	}
+	if len(n.rivals) > 0 {
+		n.apply(n.rivals[0])
+		n.rivals = n.rivals[1:]
+	}
 	cmds := make([]fsm.Command, len(calls))
 	for i, c := range calls {
 		cmds[i] = c.Command
@@ -242,6 +247,12 @@ func (n *fakeNode) Usage(id fsm.TenantID) cluster.Usage {
 	defer n.mu.Unlock()
 	month, claims := n.machine.Usage(id)
 	return cluster.Usage{Month: fmt.Sprintf("%04d-%02d", month/100, month%100), Claims: claims}
+}
+
+func (n *fakeNode) EventUsage(id fsm.TenantID) (fsm.Month, int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.machine.EventUsage(id)
 }
 
 func (n *fakeNode) UsageDays(id fsm.TenantID, from, to fsm.Day) []fsm.DayUsage {

@@ -16,6 +16,8 @@ const (
 	batchBodyBytes = 1 << 20
 	// webhookBodyBytes is also about as much as can be kept of a webhook.
 	webhookBodyBytes = 1 << 20
+	// sourceBodyBytes is room for a source with as many secrets, and as long options, as there may be.
+	sourceBodyBytes = 64 << 10
 	// putOverheadBytes is room for what surrounds a record's body in a PUT: its name, headers, spaces.
 	putOverheadBytes = 32 << 10
 )
@@ -59,7 +61,7 @@ func (s *Server) routes() []route {
 		nodes     = "/v1/admin/nodes"
 		oneNode   = nodes + "/:node"
 	)
-	return []route{
+	return slices.Concat([]route{
 		{method: "POST", path: record, role: roleTenant, scope: write, limit: small, claims: true, handle: keyed(postRecord)},
 		{method: "PUT", path: record, role: roleTenant, scope: write, limit: put, handle: keyed(putRecord)},
 		{method: "GET", path: record, role: roleTenant, scope: read, handle: keyed(getRecord)},
@@ -107,6 +109,29 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/healthz", role: rolePublic, handle: showLive},
 		{method: "GET", path: "/readyz", role: rolePublic, handle: showReady},
 		{method: "GET", path: "/metrics", role: rolePublic, handle: s.newMetricsPage()},
+	},
+		sourceRoutes("/v1", roleTenant, fsm.ScopeWebhooksWrite),
+		sourceRoutes(oneTenant, roleAdmin, 0),
+	)
+}
+
+// sourceRoutes are the calls about the sources of one tenant.
+func sourceRoutes(under string, as role, scope fsm.Scopes) []route {
+	const small = smallBodyBytes
+	var (
+		sources   = under + "/sources"
+		oneSource = sources + "/:source"
+		secrets   = oneSource + "/secrets"
+	)
+	return []route{
+		{method: "GET", path: sources, role: as, scope: scope, handle: listSources},
+		{method: "POST", path: sources, role: as, scope: scope, limit: sourceBodyBytes, handle: createSource},
+		{method: "GET", path: oneSource, role: as, scope: scope, handle: showSource},
+		{method: "PATCH", path: oneSource, role: as, scope: scope, limit: small, handle: updateSource},
+		{method: "DELETE", path: oneSource, role: as, scope: scope, handle: deleteSource},
+		{method: "POST", path: secrets, role: as, scope: scope, limit: small, handle: addSourceSecret},
+		{method: "DELETE", path: secrets + "/:secret", role: as, scope: scope, handle: removeSourceSecret},
+		{method: "POST", path: oneSource + "/signing-secret", role: as, scope: scope, limit: small, handle: rollSigningSecret},
 	}
 }
 

@@ -17,7 +17,10 @@ import (
 )
 
 // openNode starts a cluster of one node, on real files and sockets.
-func openNode(t testing.TB) *cluster.Node {
+func openNode(t testing.TB) *cluster.Node { return openNodeIn(t, t.TempDir()) }
+
+// openNodeIn is openNode with its data in that directory.
+func openNodeIn(t testing.TB, dir string) *cluster.Node {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -26,7 +29,7 @@ func openNode(t testing.TB) *cluster.Node {
 	addr := l.Addr().String()
 	l.Close()
 	n, err := cluster.Open(context.Background(), cluster.Config{
-		NodeID: "n1", DataDir: t.TempDir(), RaftAddr: addr, HTTPURL: "http://" + addr, BootstrapExpect: 1,
+		NodeID: "n1", DataDir: dir, RaftAddr: addr, HTTPURL: "http://" + addr, BootstrapExpect: 1,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package api
 import (
 	"time"
 
-	"github.com/syllecta/syllecta/cluster"
 	"github.com/syllecta/syllecta/fsm"
 )
 
@@ -60,10 +59,9 @@ func listUsage(x *exchange) {
 }
 
 func (x *exchange) answerUsage(id fsm.TenantID, days dayRange) {
-	dir := x.node.Directory()
 	used := x.node.UsageDays(id, days.from, days.to)
 	b := append(x.out.b[:0], '{')
-	b = appendMonth(appendName(b, "month"), x.node.Usage(id), dir.MonthlyClaims(dir.Tenant(id)))
+	b = x.appendMonth(appendName(b, "month"), id)
 	b = append(appendName(b, "days"), '[')
 	for i := range used {
 		b = append(appendName(b, ""), '{')
@@ -80,15 +78,20 @@ func (x *exchange) answerUsage(id fsm.TenantID, days dayRange) {
 	x.ok("usage")
 }
 
-// appendMonth writes a tenant's grants in the month that is counted against its limit; a limit of 0 is none.
-func appendMonth(b []byte, u cluster.Usage, limit int64) []byte {
+// appendMonth writes a tenant's grants and events in the month that is counted against its limits; a limit of 0 is none.
+func (x *exchange) appendMonth(b []byte, id fsm.TenantID) []byte {
+	dir, u := x.node.Directory(), x.node.Usage(id)
+	t := dir.Tenant(id)
+	_, events := x.node.EventUsage(id)
 	b = append(b, '{')
 	b = appendStringMember(b, "month", u.Month)
 	b = appendIntMember(b, "claims", u.Claims)
-	b = appendIntMember(b, "limit", limit)
+	b = appendIntMember(b, "limit", dir.MonthlyClaims(t))
 	if start, err := time.Parse("2006-01", u.Month); err == nil {
 		b = appendTimeMember(b, "resetsAt", start.AddDate(0, 1, 0).UnixMilli())
 	}
+	b = appendIntMember(b, "events", events)
+	b = appendIntMember(b, "eventLimit", dir.PlanOf(t).MonthlyEvents)
 	return append(b, '}')
 }
 

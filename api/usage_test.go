@@ -41,22 +41,25 @@ func newUsedNode(t *testing.T) (n *fakeNode, first, second string) {
 	return n, first, second
 }
 
+// noEvents are the counts of who has none.
+const noEvents = `"events":0,"duplicates":0,"deliveries":0,"delivery_failures":0`
+
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	n, first, second := newUsedNode(t) // now it is the 29th of December, noon
 	s := newTestServer(t, n, nil)
 	const (
-		tenth  = `{"day":"2026-12-10","claims":1,"replays":0,"conflicts":1,"rejected":0}`
-		before = `{"day":"2026-12-28","claims":1,"replays":1,"conflicts":0,"rejected":0}`
-		today  = `{"day":"2026-12-29","claims":3,"replays":0,"conflicts":0,"rejected":2}`
-		month  = `{"month":{"month":"2026-12","claims":5,"limit":5,"resetsAt":"2027-01-01T00:00:00.000Z"},"days":[`
-		none   = `"total":{"claims":0,"replays":0,"conflicts":0,"rejected":0}}`
+		tenth  = `{"day":"2026-12-10","claims":1,"replays":0,"conflicts":1,"rejected":0,` + noEvents + `}`
+		before = `{"day":"2026-12-28","claims":1,"replays":1,"conflicts":0,"rejected":0,` + noEvents + `}`
+		today  = `{"day":"2026-12-29","claims":3,"replays":0,"conflicts":0,"rejected":2,` + noEvents + `}`
+		month  = `{"month":{"month":"2026-12","claims":5,"limit":5,"resetsAt":"2027-01-01T00:00:00.000Z","events":0,"eventLimit":0},"days":[`
+		none   = `"total":{"claims":0,"replays":0,"conflicts":0,"rejected":0,` + noEvents + `}}`
 	)
 	for _, c := range []struct{ query, days string }{
-		{"", tenth + `,` + before + `,` + today + `],"total":{"claims":5,"replays":1,"conflicts":1,"rejected":2}}`},
-		{"?to=2026-12-28", tenth + `,` + before + `],"total":{"claims":2,"replays":1,"conflicts":1,"rejected":0}}`},
-		{"?from=2026-12-11&later=x", before + `,` + today + `],"total":{"claims":4,"replays":1,"conflicts":0,"rejected":2}}`},
-		{"?from=2026-12-10&to=2026-12-10", tenth + `],"total":{"claims":1,"replays":0,"conflicts":1,"rejected":0}}`},
+		{"", tenth + `,` + before + `,` + today + `],"total":{"claims":5,"replays":1,"conflicts":1,"rejected":2,` + noEvents + `}}`},
+		{"?to=2026-12-28", tenth + `,` + before + `],"total":{"claims":2,"replays":1,"conflicts":1,"rejected":0,` + noEvents + `}}`},
+		{"?from=2026-12-11&later=x", before + `,` + today + `],"total":{"claims":4,"replays":1,"conflicts":0,"rejected":2,` + noEvents + `}}`},
+		{"?from=2026-12-10&to=2026-12-10", tenth + `],"total":{"claims":1,"replays":0,"conflicts":1,"rejected":0,` + noEvents + `}}`},
 		{"?to=2026-11-30", `],` + none},
 		{"?from=2026-12-11&to=2026-12-27", `],` + none},
 		{"?from=2027-01-01&to=2028-02-04", `],` + none}, // 400 days
@@ -67,17 +70,17 @@ func TestUsage(t *testing.T) {
 			wantBody(t, call(t, s, "GET", "/v1/admin/tenants/"+name+"/usage"+c.query, "", asAdmin), 200, month+c.days)
 		}
 	}
-	other := `{"month":{"month":"2026-12","claims":1,"limit":0,"resetsAt":"2027-01-01T00:00:00.000Z"},"days":[` +
-		`{"day":"2026-12-28","claims":1,"replays":0,"conflicts":0,"rejected":0}],` +
-		`"total":{"claims":1,"replays":0,"conflicts":0,"rejected":0}}`
+	other := `{"month":{"month":"2026-12","claims":1,"limit":0,"resetsAt":"2027-01-01T00:00:00.000Z","events":0,"eventLimit":0},"days":[` +
+		`{"day":"2026-12-28","claims":1,"replays":0,"conflicts":0,"rejected":0,` + noEvents + `}],` +
+		`"total":{"claims":1,"replays":0,"conflicts":0,"rejected":0,` + noEvents + `}}`
 	for _, query := range []string{"", "?tenant=demo&id=ten_1", "?slug=demo"} { // nobody is shown another tenant's
 		wantBody(t, call(t, s, "GET", "/v1/usage"+query, "", asTenant(second)), 200, other)
 	}
 	wantBody(t, call(t, s, "GET", "/v1/admin/usage", "", asAdmin), 200, `{"tenants":[`+
-		`{"id":"ten_1","slug":"demo","total":{"claims":5,"replays":1,"conflicts":1,"rejected":2}},`+
-		`{"id":"ten_2","slug":"other","total":{"claims":1,"replays":0,"conflicts":0,"rejected":0}}]}`)
+		`{"id":"ten_1","slug":"demo","total":{"claims":5,"replays":1,"conflicts":1,"rejected":2,`+noEvents+`}},`+
+		`{"id":"ten_2","slug":"other","total":{"claims":1,"replays":0,"conflicts":0,"rejected":0,`+noEvents+`}}]}`)
 	wantBody(t, call(t, s, "GET", "/v1/admin/usage?from=2026-12-29", "", asAdmin), 200, `{"tenants":[`+
-		`{"id":"ten_1","slug":"demo","total":{"claims":3,"replays":0,"conflicts":0,"rejected":2}},`+
+		`{"id":"ten_1","slug":"demo","total":{"claims":3,"replays":0,"conflicts":0,"rejected":2,`+noEvents+`}},`+
 		`{"id":"ten_2","slug":"other",`+none+`]}`)
 	wantProblem(t, call(t, s, "GET", "/v1/admin/tenants/nobody/usage", "", asAdmin), unknownTenant)
 	for _, target := range []string{"/v1/admin/tenants/other/usage", "/v1/admin/tenants/demo/usage", "/v1/admin/usage"} {
@@ -94,8 +97,8 @@ func TestUsageByPlan(t *testing.T) {
 	n, key := newFakeNode(t, "n1")
 	n.setPlan(fsm.Plan{Name: "gold", MonthlyClaims: 77})
 	w := call(t, newTestServer(t, n, nil), "GET", "/v1/usage", "", asTenant(key))
-	wantBody(t, w, 200, `{"month":{"month":"2026-11","claims":0,"limit":77,"resetsAt":"2026-12-01T00:00:00.000Z"},`+
-		`"days":[],"total":{"claims":0,"replays":0,"conflicts":0,"rejected":0}}`)
+	wantBody(t, w, 200, `{"month":{"month":"2026-11","claims":0,"limit":77,"resetsAt":"2026-12-01T00:00:00.000Z","events":0,"eventLimit":0},`+
+		`"days":[],"total":{"claims":0,"replays":0,"conflicts":0,"rejected":0,`+noEvents+`}}`)
 }
 
 func TestUsageMalformed(t *testing.T) {

@@ -2,7 +2,7 @@ package fsm
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/binary"
 	"strconv"
 	"strings"
 	"time"
@@ -148,7 +148,7 @@ func sealedText[T string | []byte](sealed T) string {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(sealed))
-	return "sha256:" + hex.EncodeToString(sum[:8])
+	return "sha256:" + strconv.FormatUint(binary.BigEndian.Uint64(sum[:8]), 16)
 }
 
 // shortText is a value that fits into an entry: what is too long is told by a part of its hash.

@@ -17,7 +17,7 @@ var ada = Actor{Name: "ada", Role: "admin", RequestID: "req-1", Address: "192.0.
 func auditedJournal(t *testing.T) *journal {
 	t.Helper()
 	j := newJournal(t)
-	j.apply(noon2026, RaiseFeatureLevel{FeatureLevel, "v3"})
+	j.apply(noon2026, RaiseFeatureLevel{LevelControl, "v3"})
 	return j
 }
 

@@ -340,8 +340,10 @@ func framesOfNewerRelease(tb testing.TB) map[string][]byte {
 	for _, g := range allGoldenCommands() {
 		kind, newest := g.cmd.commandType(), byte(1)
 		switch kind {
-		case TypeCreateTenant, TypeUpdateTenant, TypeCreateKey:
+		case TypeCreateTenant, TypeCreateKey, TypePutPlan:
 			newest = 2
+		case TypeUpdateTenant:
+			newest = 3
 		}
 		for _, version := range []byte{0, newest + 1, 255} {
 			frames[fmt.Sprintf("%s of version %d", g.name, version)] = sealed(byte(kind), version, payload(g.cmd))

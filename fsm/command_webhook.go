@@ -27,7 +27,7 @@ type DeleteSource struct {
 type AcceptEvent struct {
 	Tenant       TenantID
 	Source       SourceID
-	Nonce        uint64 // drawn by the proposer, not 0; becomes a part of the event's id
+	Nonce        uint64 // drawn by the proposer, not 0; becomes a part of the event's id, and the same if it is sent again
 	ProviderID   string // 1…MaxKeyBytes
 	RawType      string // 0…MaxEventTypeBytes
 	Type         string // 0…MaxEventTypeBytes

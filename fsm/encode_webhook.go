@@ -20,9 +20,9 @@ func (c PutDataKey) appendPayload(b []byte) []byte {
 func decodePutDataKey(d *decoder) PutDataKey {
 	return PutDataKey{
 		Tenant:  d.tenant(),
-		Wrapped: d.bytes(1, MaxDataKeyBytes, "data key"),
+		Wrapped: d.kept(1, MaxDataKeyBytes, "data key"),
 		Replace: d.bool("replace"),
-		Old:     d.bytes(0, MaxDataKeyBytes, "old data key"),
+		Old:     d.kept(0, MaxDataKeyBytes, "old data key"),
 	}
 }
 

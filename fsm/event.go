@@ -162,7 +162,9 @@ type Event struct {
 	// Duplicates counts the repetitions that were answered as cached.
 	Duplicates     uint64
 	KeptDuplicates []int64 // when the newest came, on the committed clock
-	SettledAtMs    int64
+	// repeats are the nonces of those, by which one that its proposer sends again is told from another.
+	repeats     []uint64
+	SettledAtMs int64
 	// SweepAtMs is when the next of a settled event is dropped: its payload, then itself.
 	SweepAtMs int64
 }

@@ -1,6 +1,10 @@
 package fsm
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // dedupeScope begins the scope of the records that remember a provider's event ids. Callers' scopes have no control
 // characters, so no caller reads or deletes such a record.
@@ -32,13 +36,16 @@ func (m *Machine) acceptEvent(c *AcceptEvent, r *Result) {
 	}
 	m.keepEvent(e)
 	m.records.put(key, &Record{
-		Status: 200, Headers: []byte("{}"), Body: []byte(strconv.Quote(e.ID.String())), CreatedAtMs: m.clockMs,
+		Status: 200, Headers: []byte("{}"), Body: quoted(e.ID.String()), CreatedAtMs: m.clockMs,
 		ExpiresAtMs: m.clockMs + source.DedupeWindowMs,
 	}, m.clockMs)
 	m.count(c.Tenant, MeterEvents, 1)
 	m.warnOfEvents(t)
 	r.Outcome, r.Event = EventAccepted, e
 }
+
+// quoted is an id in JSON, as the body of a record is.
+func quoted(id string) []byte { return []byte(`"` + id + `"`) }
 
 // newEvent makes the event that a command describes, without a seq yet.
 func (m *Machine) newEvent(c *AcceptEvent, source *Source) *Event {
@@ -90,15 +97,23 @@ func (m *Machine) keepEvent(e *Event) {
 	m.events.put(e, nil)
 }
 
-// repeatEvent counts that an event came again.
+// repeatEvent counts that an event came again. What its proposer sends again, because it was not told what became of it,
+// is no repetition: it is answered as it was.
 func (m *Machine) repeatEvent(c *AcceptEvent, remembered slabRecord, r *Result) {
-	m.count(c.Tenant, MeterDuplicates, 1)
-	r.Outcome = EventDuplicate
 	var rec Record
 	remembered.decode(&rec)
-	text, _ := strconv.Unquote(string(rec.Body)) // as acceptEvent has written it
-	id, _ := ParseEventID(text)
+	id, _ := ParseEventID(strings.Trim(string(rec.Body), `"`)) // as acceptEvent has written it
 	old := m.events.get(c.Tenant, id)
+	switch {
+	case old != nil && id.Nonce == c.Nonce:
+		r.Outcome, r.Event = EventAccepted, old
+		return
+	case old != nil && slices.Contains(old.repeats, c.Nonce):
+		r.Outcome, r.Event = EventDuplicate, old
+		return
+	}
+	m.count(c.Tenant, MeterDuplicates, 1)
+	r.Outcome = EventDuplicate
 	if old == nil {
 		return
 	}
@@ -106,6 +121,7 @@ func (m *Machine) repeatEvent(c *AcceptEvent, remembered slabRecord, r *Result) 
 	e.Duplicates++
 	e.Mismatch = e.Mismatch || e.BodyHash != c.BodyHash
 	e.KeptDuplicates = appendNewest(old.KeptDuplicates, m.clockMs, MaxKeptDuplicates)
+	e.repeats = appendNewest(old.repeats, c.Nonce, MaxKeptDuplicates)
 	m.events.put(&e, old)
 	r.Event = &e
 }

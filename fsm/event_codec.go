@@ -32,8 +32,9 @@ func appendEvent(b []byte, e *Event) []byte {
 	b = binary.AppendUvarint(b, uint64(e.Replays))
 	b = binary.AppendUvarint(b, e.Duplicates)
 	b = binary.AppendUvarint(b, uint64(len(e.KeptDuplicates)))
-	for _, ms := range e.KeptDuplicates {
+	for i, ms := range e.KeptDuplicates {
 		b = binary.AppendVarint(b, ms)
+		b = binary.AppendUvarint(b, e.repeats[i])
 	}
 	b = binary.AppendVarint(b, e.SettledAtMs)
 	return binary.AppendVarint(b, e.SweepAtMs)
@@ -70,6 +71,7 @@ func (d *decoder) event() *Event {
 	e.Duplicates = d.uvarint("duplicates")
 	for range d.length(MaxKeptDuplicates, "duplicates") {
 		e.KeptDuplicates = append(e.KeptDuplicates, d.integer(0, maxInstantMs, "duplicate"))
+		e.repeats = append(e.repeats, d.uvarint("duplicate"))
 	}
 	e.SettledAtMs = d.integer(0, maxInstantMs, "settled")
 	e.SweepAtMs = d.integer(0, maxInstantMs, "sweep")

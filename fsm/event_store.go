@@ -56,7 +56,7 @@ func sweptEarlier(a, b *Event) bool {
 // size is what an event counts for in bytes: its texts, and the rest by and large.
 func (e *Event) size() int64 {
 	const fixed = 512
-	n := fixed + len(e.ProviderID) + len(e.RawType) + len(e.Type) + len(e.Detail) + len(e.Payload) + 8*len(e.KeptDuplicates)
+	n := fixed + len(e.ProviderID) + len(e.RawType) + len(e.Type) + len(e.Detail) + len(e.Payload) + 16*len(e.KeptDuplicates)
 	for i := range e.Kept {
 		n += 64 + len(e.Kept[i].Error)
 	}

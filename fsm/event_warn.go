@@ -3,7 +3,8 @@ package fsm
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/fnv"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // warnPercent is at which part of a limit a tenant is warned for the first time; the second is the limit itself.
@@ -53,9 +54,9 @@ func (m *Machine) warn(t *Tenant, x Meter, count, limit int64) {
 // warningNonce stands in for the nonce that a proposer draws: no state that the cluster comes to in another way, as after
 // a restore from backup, has the same one.
 func (m *Machine) warningNonce(tenant TenantID, x Meter) uint64 {
-	h := fnv.New64a()
+	var b []byte
 	for _, v := range []uint64{m.digest, m.index, m.term, m.epoch, uint64(tenant), uint64(x)} {
-		_ = binary.Write(h, binary.LittleEndian, v) // never fails (hash.Hash)
+		b = binary.LittleEndian.AppendUint64(b, v)
 	}
-	return h.Sum64()
+	return max(1, xxhash.Sum64(b))
 }

@@ -104,9 +104,44 @@ var goldenCommandsV2 = []goldenCommand{
 	}},
 }
 
+// goldenWebhookCommands are those that feature level 4 added.
+var goldenWebhookCommands = []goldenCommand{
+	{"raise_feature_level_webhooks", RaiseFeatureLevel{Level: 4, Version: "v0.4.0"}},
+	{"put_data_key", PutDataKey{Tenant: 1, Wrapped: []byte("wrapped")}},
+	{"put_source", PutSource{Source: Source{
+		Tenant: 1, PublicID: "src_1", Provider: "stripe", Name: DefaultSourceName, CallbackURL: "https://example.com/hook",
+		Options: []byte(`{"toleranceSeconds":60}`), Secrets: []SourceSecret{{PublicID: "sec_1", Sealed: []byte{1, 2}, Hint: "wxyz"}},
+		SigningSecret: []byte{3, 4}, Raw: true, DedupeWindowMs: DefaultDedupeWindowMs, RetryDelaysMs: []int64{0, 5_000},
+		MaxConcurrency: 4, MaxPerSecond: 50,
+	}}},
+	{"put_source_plain", PutSource{Source: Source{
+		Tenant: 1, PublicID: "src_2", Provider: "github", Name: "n", DedupeWindowMs: MinDedupeWindowMs,
+	}}},
+	{"accept_event", AcceptEvent{
+		Tenant: 1, Source: 1, Nonce: 7, ProviderID: "evt_1", RawType: "charge.dispute.updated", Type: "chargeback.under_review",
+		OccurredAtMs: 1_795_435_200_000, BodyHash: [16]byte{1, 2, 15: 3}, Payload: []byte("sealed"),
+	}},
+	{"accept_event_again", AcceptEvent{Tenant: 1, Source: 1, Nonce: 8, ProviderID: "evt_1", Synthetic: true}},
+	{"accept_event_other", AcceptEvent{Tenant: 1, Source: 2, Nonce: 9, ProviderID: "evt_1", OccurredAtMs: -1}},
+	{"report_attempt", ReportAttempt{
+		Tenant: 1, Event: EventID{1, 7}, Number: 1, Attempt: Attempt{StartedAtMs: 1_795_435_200_200, LatencyMs: 12, Error: "refused"},
+		Verdict: VerdictRetry, NextAtMs: 1_795_435_205_000,
+	}},
+	{"report_attempt_delivered", ReportAttempt{
+		Tenant: 1, Event: EventID{1, 7}, Number: 2, Attempt: Attempt{StartedAtMs: 1_795_435_205_000, LatencyMs: 3, StatusCode: 204},
+		Verdict: VerdictDelivered, SetPayload: true, Form: PayloadPartial, Payload: []byte("less"),
+	}},
+	{"replay_events", ReplayEvents{Tenant: 1, Events: []EventID{{1, 7}, {2, 9}}, Nonce: "rpl_1"}},
+	{"ignore_events", IgnoreEvents{Tenant: 1, Events: []EventID{{1, 7}}}},
+	{"audited_ignore_events", Audited{goldenBy, IgnoreEvents{Tenant: 1, Events: []EventID{{2, 9}}}}},
+	{"delete_source", DeleteSource{Tenant: 1, PublicID: "src_2"}},
+	{"put_plan", PutPlan{Plan{Name: "events", MonthlyEvents: 100, HoldEvents: true, EventRetentionMs: dayMs, PayloadRetentionMs: 9}}},
+	{"update_tenant_policy", UpdateTenant{Tenant: 1, SetPayloadPolicy: true, PayloadPolicy: PayloadRawDebugWindow}},
+}
+
 // allGoldenCommands are the golden commands of every feature level and version.
 func allGoldenCommands() []goldenCommand {
-	return slices.Concat(goldenCommands, goldenMemberCommands, goldenControlCommands, goldenCommandsV2)
+	return slices.Concat(goldenCommands, goldenMemberCommands, goldenControlCommands, goldenCommandsV2, goldenWebhookCommands)
 }
 
 func goldenHash(first byte) (h [32]byte) {
@@ -181,7 +216,8 @@ func TestGoldenDigest(t *testing.T) {
 	t.Parallel()
 	for name, commands := range map[string][]goldenCommand{
 		"digest_v1": goldenCommands, "digest_v1_members": goldenMemberCommands,
-		"digest_v1_control": slices.Concat(goldenControlCommands[:1], goldenCommandsV2, goldenControlCommands[1:]),
+		"digest_v1_control":  slices.Concat(goldenControlCommands[:1], goldenCommandsV2, goldenControlCommands[1:]),
+		"digest_v1_webhooks": slices.Concat(goldenCommands[2:3], goldenWebhookCommands),
 	} {
 		j := &journal{tb: t, m: New(testConfig())}
 		for i, g := range commands {
@@ -199,6 +235,7 @@ func TestGoldenSnapshots(t *testing.T) {
 	t.Parallel()
 	for name, m := range map[string]*Machine{
 		"snapshot_v1": furnished(t).m, "snapshot_v2": peopled(t).m, "snapshot_v3": governed(t).m,
+		"snapshot_v4": connected(t).m,
 	} {
 		file := written(t, m.Snapshot())
 		want := golden(t, name, file)

@@ -112,7 +112,16 @@ func sameResult(a, b *Result) bool {
 		a.LeaseRemainingMs == b.LeaseRemainingMs && a.RetryAfterMs == b.RetryAfterMs &&
 		a.Fingerprint == b.Fingerprint && sameRecord(&a.Record, &b.Record) && a.ExpiresAtMs == b.ExpiresAtMs &&
 		a.Limit == b.Limit && a.ResetAtMs == b.ResetAtMs && sameValueAt(a.Tenant, b.Tenant) && sameValueAt(a.Key, b.Key) &&
-		sameValueAt(a.Member, b.Member) && sameValueAt(a.Plan, b.Plan)
+		sameValueAt(a.Member, b.Member) && sameValueAt(a.Plan, b.Plan) && a.Count == b.Count &&
+		sameSource(a.Source, b.Source) && sameEvent(a.Event, b.Event)
+}
+
+func sameSource(a, b *Source) bool {
+	return a == b || a != nil && b != nil && bytes.Equal(appendSource(nil, a), appendSource(nil, b))
+}
+
+func sameEvent(a, b *Event) bool {
+	return a == b || a != nil && b != nil && bytes.Equal(appendEvent(nil, a), appendEvent(nil, b))
 }
 
 func sameView(a, b *View) bool {
@@ -189,6 +198,20 @@ func dumpAudit(m *Machine) (lines []string) {
 	return lines
 }
 
+// dumpEvents writes out sources and events.
+func dumpEvents(m *Machine) (lines []string) {
+	for _, t := range m.Directory().Tenants() {
+		for _, s := range m.Directory().Sources(t.ID) {
+			lines = append(lines, fmt.Sprintf("source %x", appendSource(nil, s)))
+		}
+	}
+	m.events.all.Ascend(func(e *Event) bool {
+		lines = append(lines, fmt.Sprintf("event %s %s %x", e.ID, e.Status, appendEvent(nil, e)))
+		return true
+	})
+	return append(lines, fmt.Sprintf("last source %d", m.directory.lastSource))
+}
+
 // dumpMembers writes out members in their order.
 func dumpMembers(members []*Member) string {
 	var b strings.Builder
@@ -231,6 +254,7 @@ func dumpRecords(m *Machine) string {
 		lines = append(lines, fmt.Sprintf("plan %+v", *p))
 	}
 	lines = append(lines, dumpAudit(m)...)
+	lines = append(lines, dumpEvents(m)...)
 	return strings.Join(lines, "\n")
 }
 

@@ -24,9 +24,11 @@ import (
 // I/O or expose the order of a map, the names and methods it may use of them. An empty list allows all.
 var pureImports = map[string][]string{
 	"bytes":           nil,
+	"cmp":             nil,
 	"container/heap":  nil,
 	"container/list":  nil,
 	"crypto/sha256":   {"Size", "Sum256"},
+	"encoding/base32": nil,
 	"encoding/binary": nil,
 	"errors":          nil,
 	"fmt":             {"Errorf", "Sprintf"},
@@ -44,6 +46,7 @@ var pureImports = map[string][]string{
 	"time": {"Date", "UTC", "UnixMilli", "Duration", "Time", "Month", "Year", "AddDate", "Format",
 		"Hour", "Minute", "Second", "Millisecond", "January"},
 	"github.com/cespare/xxhash/v2":          nil,
+	"github.com/google/btree":               nil, // Clone shares what does not change
 	"github.com/syllecta/syllecta/snapshot": nil,
 }
 

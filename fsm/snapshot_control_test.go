@@ -45,6 +45,11 @@ func TestSnapshotForms(t *testing.T) {
 		{"a retired member", []Command{RetireMember{"n"}}, form2},
 		{"level 2", []Command{RaiseFeatureLevel{2, "v2"}}, form2},
 		{"level 3", []Command{RaiseFeatureLevel{3, "v3"}}, form3},
+		{"level 4", []Command{RaiseFeatureLevel{4, "v4"}}, form4},
+		{"a payload policy", []Command{UpdateTenant{Tenant: 1, SetPayloadPolicy: true, PayloadPolicy: PayloadRedacted}}, form4},
+		{"a data key", []Command{PutDataKey{Tenant: 1, Wrapped: []byte("k")}}, form4},
+		{"a source", []Command{PutSource{Source: aSource()}}, form4},
+		{"a plan for events", []Command{PutPlan{Plan{Name: "p", MonthlyEvents: 1}}}, form4},
 		{"a plan", []Command{put}, form3},
 		{"a plan that is gone", []Command{put, remove}, form1},
 		{"another starter plan", []Command{PutPlan{Plan{Name: StarterPlan}}}, form3},
@@ -62,7 +67,7 @@ func TestSnapshotForms(t *testing.T) {
 		j.entry(noon2026, append(tt.cmds, claimBy("a", tok(1)))...)
 		file := written(t, j.m.Snapshot())
 		got, sections := formOf(t, file)
-		if got != tt.want || sections != map[form]int{form1: 6, form2: 7, form3: 10}[tt.want] {
+		if got != tt.want || sections != map[form]int{form1: 6, form2: 7, form3: 10, form4: 12}[tt.want] {
 			t.Errorf("%s: form %d with %d sections, want form %d", tt.name, got, sections, tt.want)
 		}
 		if m := mustRestore(t, file); dump(m) != dump(j.m) {
@@ -156,7 +161,7 @@ func TestRestoreRefusesOfForm3(t *testing.T) {
 			}
 			return old
 		}, ErrMalformed},
-		{"newer tenants", func(s []rawSection) []rawSection { s[tenants].version = 3; return s }, ErrUnsupported},
+		{"newer tenants", func(s []rawSection) []rawSection { s[tenants].version = 4; return s }, ErrUnsupported},
 		{"newer keys", func(s []rawSection) []rawSection { s[keys].version = 3; return s }, ErrUnsupported},
 		{"newer members", func(s []rawSection) []rawSection { s[members].version = 2; return s }, ErrUnsupported},
 		{"newer plans", func(s []rawSection) []rawSection { s[plans].version = 3; return s }, ErrUnsupported},

@@ -88,6 +88,7 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	t.Parallel()
 	machines := map[string]*Machine{
 		"empty": New(testConfig()), "furnished": furnished(t).m, "peopled": peopled(t).m, "governed": governed(t).m,
+		"connected": connected(t).m,
 	}
 	for name, m := range machines {
 		t.Run(name, func(t *testing.T) {
@@ -136,13 +137,13 @@ func TestRestoreRefuses(t *testing.T) {
 		{"a section of members in form 1", func(s []rawSection) []rawSection {
 			return append(sectionsOf(t, furnished(t).m), s[6])
 		}, ErrMalformed},
-		{"an unknown section", func(s []rawSection) []rawSection { return append(s, rawSection{11, 1, nil}) }, ErrUnsupported},
+		{"an unknown section", func(s []rawSection) []rawSection { return append(s, rawSection{sectionEvents + 1, 1, nil}) }, ErrUnsupported},
 		{"the last unknown section", func(s []rawSection) []rawSection {
 			return append(s, rawSection{SectionForeign - 1, 1, nil})
 		}, ErrUnsupported},
 		{"section 0", func(s []rawSection) []rawSection { return append(s, rawSection{0, 1, nil}) }, ErrUnsupported},
 		{"a newer section", func(s []rawSection) []rawSection { s[4].version = 2; return s }, ErrUnsupported},
-		{"a newer state", func(s []rawSection) []rawSection { s[0].version = 4; return s }, ErrUnsupported},
+		{"a newer state", func(s []rawSection) []rawSection { s[0].version = 5; return s }, ErrUnsupported},
 		{"newer members", func(s []rawSection) []rawSection { s[6].version = 2; return s }, ErrUnsupported},
 		{"a section of version 0", func(s []rawSection) []rawSection { s[6].version = 0; return s }, ErrUnsupported},
 		{"a state of form 2 said to be of form 1", func(s []rawSection) []rawSection {
@@ -453,9 +454,9 @@ func flatten(sections []rawSection) []byte {
 
 // unflatten is the inverse of flatten, for any input. It makes all sections of a form, in order.
 func unflatten(b []byte) []rawSection {
-	f := form3
+	f := form4
 	if len(b) > 0 {
-		f = form1 + form(b[0]+2)%3
+		f = form1 + form(b[0]+3)%4
 		b = b[1:]
 	}
 	sections := make([]rawSection, f.lastSection())

@@ -15,7 +15,11 @@ func countingJournal(t *testing.T, stampMs, limit int64) *limited {
 }
 
 // day is the usage of a day by meter: claims, replays, conflicts, rejected.
-func day(d Day, counts ...int64) DayUsage { return DayUsage{d, [meterEnd - 1]int64(counts)} }
+func day(d Day, counts ...int64) (u DayUsage) {
+	u.Day = d
+	copy(u.counts[:], counts)
+	return u
+}
 
 func (j *journal) wantDays(what string, want ...DayUsage) {
 	j.tb.Helper()
@@ -26,13 +30,14 @@ func (j *journal) wantDays(what string, want ...DayUsage) {
 
 func TestMeters(t *testing.T) {
 	t.Parallel()
-	for i, name := range []string{"claims", "replays", "conflicts", "rejected"} {
+	for i, name := range []string{"claims", "replays", "conflicts", "rejected", "events", "duplicates", "deliveries",
+		"delivery_failures"} {
 		x := Meters()[i]
 		if x != Meter(i+1) || x.String() != name {
 			t.Errorf("meter %d is %d, %q, want %q", i+1, x, x, name)
 		}
 	}
-	if len(Meters()) != 4 || meterEnd != 5 || Meter(0).String() != "unknown" || meterEnd.String() != "unknown" {
+	if len(Meters()) != 8 || meterEnd != 9 || Meter(0).String() != "unknown" || meterEnd.String() != "unknown" {
 		t.Error("there are other meters")
 	}
 	for outcome, want := range map[Outcome]Meter{
@@ -162,7 +167,7 @@ func TestDays(t *testing.T) {
 func TestDaysBeginWithTheLevel(t *testing.T) {
 	t.Parallel()
 	today := DayOf(noon2026)
-	for level := uint32(1); level < FeatureLevel; level++ {
+	for level := uint32(1); level < LevelControl; level++ {
 		j := limitedJournal(t, noon2026, 0)
 		j.apply(noon2026, RaiseFeatureLevel{level, "v"})
 		j.grant(noon2026)
@@ -271,7 +276,7 @@ func TestKeyScopesAndExpiry(t *testing.T) {
 		}
 	}
 	for s, text := range map[Scopes]string{
-		0: "all", 1: "records:read", 6: "records:write usage:read", AllScopes: "records:read records:write usage:read",
+		0: "all", 1: "records:read", 6: "records:write usage:read", AllScopes: "records:read records:write usage:read events:read webhooks:write admin:tenant",
 	} {
 		if s.String() != text {
 			t.Errorf("scopes %d are %q, want %q", s, s, text)

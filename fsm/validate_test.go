@@ -115,7 +115,8 @@ func TestValidateRefusesWhatIsNotAuditable(t *testing.T) {
 		}
 	}
 	want := map[CommandType]bool{TypePutPlan: true, TypeDeletePlan: true, TypeCreateTenant: true, TypeUpdateTenant: true,
-		TypeCreateKey: true, TypeRevokeKey: true, TypeRetireMember: true}
+		TypeCreateKey: true, TypeRevokeKey: true, TypeRetireMember: true, TypePutDataKey: true, TypePutSource: true,
+		TypeDeleteSource: true, TypeReplayEvents: true, TypeIgnoreEvents: true}
 	if !maps.Equal(allowed, want) {
 		t.Errorf("an Audited may hold commands of types %v, want %v", allowed, want)
 	}

@@ -20,6 +20,7 @@ var (
 	roundsFlag  = flag.Int("rounds", 1, "how often TestRollingRestart restarts all nodes, and TestHungDisk hangs the leader's disk")
 	loadFlag    = flag.Duration("load", 0, "how long TestLoad runs; 0 skips it")
 	recordsFlag = flag.Int("records", 0, "how many records TestLarge and TestExpiry restore; 0 skips them")
+	eventsFlag  = flag.Int("events", 2_000, "how many events TestWebhooks sends")
 	storeFlag   = flag.String("log-store", "auto", "log `store` of all nodes that are started: auto, boltdb or wal")
 )
 

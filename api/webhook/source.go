@@ -46,6 +46,18 @@ type Certificates func(url string) ([]*x509.Certificate, error)
 
 // Validate reports what is missing, as an error that wraps ErrNotConfigured. It names no part of a secret.
 func (s Source) Validate() error {
+	if err := s.ValidateSettings(); err != nil {
+		return err
+	}
+	if p := lookup[s.Provider]; p.NeedsSecret {
+		return s.validateSecrets(p)
+	}
+	return nil
+}
+
+// ValidateSettings is Validate of all but the secrets, for a source whose provider makes them after it was told where to
+// send webhooks.
+func (s Source) ValidateSettings() error {
 	p, known := lookup[s.Provider]
 	if !known {
 		return fmt.Errorf("%w: the provider %q is not known", ErrNotConfigured, s.Provider)
@@ -61,10 +73,7 @@ func (s Source) Validate() error {
 			return fmt.Errorf("%w: %w", ErrNotConfigured, err)
 		}
 	}
-	if !p.NeedsSecret {
-		return nil
-	}
-	return s.validateSecrets(p)
+	return nil
 }
 
 func (s Source) validateSecrets(p *provider) error {

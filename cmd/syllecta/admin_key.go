@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // keyScopes are what an API key may be good for. One without any is good for everything.
-var keyScopes = []string{"records:read", "records:write", "usage:read"}
+var keyScopes = fsm.AllScopes.Names()
 
 // apiKey is an API key without its secret, as the admin API shows it.
 type apiKey struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 )
@@ -16,7 +17,15 @@ type plan struct {
 	RequestsPerSecond int64  `json:"requestsPerSecond"`
 	MaxTTLSeconds     int64  `json:"maxTtlSeconds"`
 	MaxBodyBytes      int64  `json:"maxBodyBytes"`
+
+	MonthlyEvents        int64  `json:"monthlyEvents"`
+	OnExceed             string `json:"onExceed"` // what becomes of an event beyond MonthlyEvents; "" before level 4
+	EventRetentionDays   int64  `json:"eventRetentionDays"`
+	PayloadRetentionDays int64  `json:"payloadRetentionDays"`
 }
+
+// onExceedWords are what a plan can do with events beyond its limit.
+var onExceedWords = []string{"reject", "hold"}
 
 // planLimits are a plan without its name, which its path has.
 type planLimits struct {
@@ -24,10 +33,18 @@ type planLimits struct {
 	RequestsPerSecond int64 `json:"requestsPerSecond,omitempty"`
 	MaxTTLSeconds     int64 `json:"maxTtlSeconds,omitempty"`
 	MaxBodyBytes      int64 `json:"maxBodyBytes,omitempty"`
+
+	MonthlyEvents        int64  `json:"monthlyEvents,omitempty"`
+	OnExceed             string `json:"onExceed,omitempty"`
+	EventRetentionDays   int64  `json:"eventRetentionDays,omitempty"`
+	PayloadRetentionDays int64  `json:"payloadRetentionDays,omitempty"`
 }
 
 func (p plan) limits() planLimits {
-	return planLimits{p.MonthlyClaims, p.RequestsPerSecond, p.MaxTTLSeconds, p.MaxBodyBytes}
+	return planLimits{
+		p.MonthlyClaims, p.RequestsPerSecond, p.MaxTTLSeconds, p.MaxBodyBytes,
+		p.MonthlyEvents, p.OnExceed, p.EventRetentionDays, p.PayloadRetentionDays,
+	}
 }
 
 // planList is the answer to asking for all plans.
@@ -52,6 +69,9 @@ func (a admin) plan(ctx context.Context, name string) (found told[plan], err err
 // putPlan makes a plan, or replaces all limits of one.
 func (a admin) putPlan(ctx context.Context, name string, limits planLimits) (kept told[plan], err error) {
 	err = a.call(ctx, http.MethodPut, planPath(name), limits, &kept)
+	if is := kept.value.limits(); err == nil && is.OnExceed == "" && is != limits {
+		err = fmt.Errorf("%w limits of events: the plan was kept without them", errOlderLeader)
+	}
 	return kept, err
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // The states of a tenant.
@@ -22,6 +24,7 @@ type tenant struct {
 	Plan          string      `json:"plan,omitempty"`
 	Status        string      `json:"status,omitempty"`
 	MonthlyClaims int64       `json:"monthlyClaims"` // 0 leaves it to the plan
+	PayloadPolicy string      `json:"payloadPolicy,omitempty"`
 	CreatedAt     string      `json:"createdAt"`
 	Usage         *monthUsage `json:"usage,omitempty"` // only of one that was asked for by its slug
 }
@@ -40,6 +43,12 @@ type tenantChange struct {
 	Plan          *string `json:"plan,omitempty"`
 	MonthlyClaims *int64  `json:"monthlyClaims,omitempty"`
 	Status        *string `json:"status,omitempty"`
+	PayloadPolicy *string `json:"payloadPolicy,omitempty"`
+}
+
+// payloadPolicies are what can be kept of the payloads of delivered events.
+var payloadPolicies = []string{
+	fsm.PayloadMetadataOnly.String(), fsm.PayloadRedacted.String(), fsm.PayloadRawDebugWindow.String(),
 }
 
 const tenantsPath = "/v1/admin/tenants"
@@ -75,6 +84,9 @@ func (a admin) changeTenant(ctx context.Context, slug string, change tenantChang
 	is := changed.value
 	if err == nil && (change.Plan != nil && is.Plan != *change.Plan || change.Status != nil && is.Status != *change.Status) {
 		err = fmt.Errorf("%w plans and suspension: neither was changed", errOlderLeader)
+	}
+	if err == nil && change.PayloadPolicy != nil && is.PayloadPolicy != *change.PayloadPolicy {
+		err = fmt.Errorf("%w payload policies: it was not changed", errOlderLeader)
 	}
 	return changed, err
 }

@@ -18,24 +18,9 @@ func readAdminToken(path string) (string, error) { return readSecret("admin toke
 
 // readSecret reads what is named so from a file, which must be readable by its owner alone.
 func readSecret(what, path string) (string, error) {
-	f, err := os.Open(path)
+	content, err := readPrivate(what, path, maxAdminTokenBytes+1)
 	if err != nil {
-		return "", fmt.Errorf("%s file: %w", what, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("%s file: %w", what, err)
-	}
-	if !info.Mode().IsRegular() {
-		return "", usageErrorf("%s file %s is not a regular file", what, path)
-	}
-	if mode := info.Mode().Perm(); mode&othersMask != 0 {
-		return "", usageErrorf("%s file %s can be read by others (mode %04o); run: chmod 600 %s", what, path, mode, path)
-	}
-	content, err := io.ReadAll(io.LimitReader(f, maxAdminTokenBytes+1))
-	if err != nil {
-		return "", fmt.Errorf("%s file: %w", what, err)
+		return "", err
 	}
 	secret := strings.TrimSpace(string(content))
 	if len(secret) < minAdminTokenBytes || len(content) > maxAdminTokenBytes {
@@ -46,4 +31,28 @@ func readSecret(what, path string) (string, error) {
 		return "", usageErrorf("%s file %s: it may hold visible ASCII characters only, and no comma", what, path)
 	}
 	return secret, nil
+}
+
+// readPrivate reads at most limit bytes of what is named so from a file, which must be readable by its owner alone.
+func readPrivate(what, path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s file: %w", what, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("%s file: %w", what, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, usageErrorf("%s file %s is not a regular file", what, path)
+	}
+	if mode := info.Mode().Perm(); mode&othersMask != 0 {
+		return nil, usageErrorf("%s file %s can be read by others (mode %04o); run: chmod 600 %s", what, path, mode, path)
+	}
+	content, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return nil, fmt.Errorf("%s file: %w", what, err)
+	}
+	return content, nil
 }

@@ -6,12 +6,15 @@ import (
 	"net/url"
 )
 
-// monthUsage is what a tenant was granted in the current month (UTC).
+// monthUsage is what counts against a tenant's limits in the current month (UTC).
 type monthUsage struct {
 	Month    string `json:"month"`
 	Claims   int64  `json:"claims"`
 	Limit    int64  `json:"limit,omitempty"` // 0 is none
 	ResetsAt string `json:"resetsAt,omitempty"`
+
+	Events     int64 `json:"events,omitempty"`     // accepted
+	EventLimit int64 `json:"eventLimit,omitempty"` // 0 is none
 }
 
 // usageCounts are what is counted.
@@ -19,7 +22,12 @@ type usageCounts struct {
 	Claims    int64 `json:"claims"`    // locks granted
 	Replays   int64 `json:"replays"`   // claims answered with a stored result
 	Conflicts int64 `json:"conflicts"` // claims of what another held, or that belonged to another request
-	Rejected  int64 `json:"rejected"`  // claims refused because the month was full, or the tenant suspended
+	Rejected  int64 `json:"rejected"`  // claims and events refused because the month was full, or the tenant suspended
+
+	Events           int64 `json:"events"`            // accepted from providers
+	Duplicates       int64 `json:"duplicates"`        // of events that had come before
+	Deliveries       int64 `json:"deliveries"`        // of events, that succeeded
+	DeliveryFailures int64 `json:"delivery_failures"` // attempts that did not
 }
 
 // dayUsage is what was counted on a day (UTC).

@@ -79,6 +79,9 @@ func (p *problem) Error() string {
 // codeOutcomeUnknown marks a change that may have been made.
 const codeOutcomeUnknown = "outcome_unknown"
 
+// codeNoKEK marks a refusal that lasts until somebody gives the leader its key-encryption keys.
+const codeNoKEK = "no_kek"
+
 // call sends a request and decodes the answer into out. It follows redirects to the leader, and repeats a request
 // that was not carried out for as long as retryBudget lasts.
 func (c *client) call(ctx context.Context, method, path string, in, out any) error {
@@ -220,7 +223,7 @@ func retryWait(method string, resp *http.Response, answer []byte) time.Duration 
 	if resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
 	}
-	if method == http.MethodPost && problemOf(resp, answer).Code == codeOutcomeUnknown {
+	if code := problemOf(resp, answer).Code; code == codeNoKEK || code == codeOutcomeUnknown && method == http.MethodPost {
 		return 0
 	}
 	seconds, err := strconv.ParseFloat(resp.Header.Get("Retry-After"), 64)

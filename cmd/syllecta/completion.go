@@ -21,18 +21,24 @@ func completeWith(f *adminFlags, ask func(ctx context.Context, a admin, args []s
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		parent := cmd.Context()
-		if parent == nil {
-			parent = context.Background() // cobra completes without one unless it was given one
-		}
-		ctx, cancel := context.WithTimeout(parent, tabTimeout)
-		defer cancel()
-		found, err := ask(ctx, a, args)
-		if err != nil {
-			found = nil
-		}
-		return found, cobra.ShellCompDirectiveNoFileComp
+		return completeAs(cmd, func(ctx context.Context) ([]cobra.Completion, error) { return ask(ctx, a, args) })
 	}
+}
+
+// completeAs offers what ask finds in time, and nothing when it fails.
+func completeAs(cmd *cobra.Command, ask func(context.Context) ([]cobra.Completion, error),
+) ([]cobra.Completion, cobra.ShellCompDirective) {
+	parent := cmd.Context()
+	if parent == nil {
+		parent = context.Background() // cobra completes without one unless it was given one
+	}
+	ctx, cancel := context.WithTimeout(parent, tabTimeout)
+	defer cancel()
+	found, err := ask(ctx)
+	if err != nil {
+		found = nil
+	}
+	return found, cobra.ShellCompDirectiveNoFileComp
 }
 
 // onlyOne offers nothing any more once there is an argument.

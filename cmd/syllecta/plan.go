@@ -108,12 +108,23 @@ func newPlanDelete(f *adminFlags) *cobra.Command {
 }
 
 func (t *terminal) printPlans(plans ...plan) error {
-	w := t.newTable("NAME", "CLAIMS PER MONTH", "REQUESTS PER SECOND", "MAX TTL SECONDS", "MAX BODY BYTES")
+	w := t.newTable("NAME", "CLAIMS PER MONTH", "REQUESTS PER SECOND", "MAX TTL SECONDS", "MAX BODY BYTES",
+		"EVENTS PER MONTH", "EVENT DAYS", "PAYLOAD DAYS")
 	for _, p := range plans {
 		w.AppendRow(row(p.Name, orNone(p.MonthlyClaims, "no limit"), orNone(p.RequestsPerSecond, "no limit"),
-			orNone(p.MaxTTLSeconds, "by node"), orNone(p.MaxBodyBytes, "by node")))
+			orNone(p.MaxTTLSeconds, "by node"), orNone(p.MaxBodyBytes, "by node"), p.events(),
+			orNone(p.EventRetentionDays, "180"), orNone(p.PayloadRetentionDays, "30")))
 	}
 	return t.printTable(w)
+}
+
+// events is the limit of events, with what becomes of those beyond it if they are not refused.
+func (p plan) events() string {
+	limit := orNone(p.MonthlyEvents, "no limit")
+	if p.MonthlyEvents > 0 && p.OnExceed == onExceedWords[1] {
+		limit += ", then " + p.OnExceed
+	}
+	return limit
 }
 
 // inWords is the limit that people choose a plan by.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +21,8 @@ type limitFlag struct {
 	value int64
 	of    func(*plan) *int64
 }
+
+const maxRetentionDays = fsm.MaxRetentionMs / 86_400_000
 
 // limitFlags returns the flags of all limits of a plan, registered.
 func limitFlags(cmd *cobra.Command) []*limitFlag {
@@ -40,6 +44,14 @@ func limitFlags(cmd *cobra.Command) []*limitFlag {
 	add("max-body-bytes", fsm.MaxBodyBytes,
 		"largest body, in `bytes`, that a record may store; 0 leaves it to the nodes' settings",
 		func(p *plan) *int64 { return &p.MaxBodyBytes })
+	add("monthly-events", fsm.MaxMonthlyClaims,
+		"`number` of webhook events accepted per calendar month (UTC); 0 is no limit",
+		func(p *plan) *int64 { return &p.MonthlyEvents })
+	add("event-retention", maxRetentionDays, "`days` for which events are kept; 0 is 180",
+		func(p *plan) *int64 { return &p.EventRetentionDays })
+	add("payload-retention", maxRetentionDays,
+		"`days` for which the payloads of events are kept, as the tenant's payload policy has them; 0 is 30",
+		func(p *plan) *int64 { return &p.PayloadRetentionDays })
 	return all
 }
 
@@ -51,16 +63,24 @@ func newPlanSet(f *adminFlags) *cobra.Command {
 			"put as a whole, so two who change one plan at the same time may undo each other's change. A new plan has\n" +
 			"no limits but those that are given.",
 		Example: `  syllecta plan set gold --monthly-claims 1000000 --max-ttl-seconds 604800
+  syllecta plan set gold --monthly-events 50000 --on-exceed hold --payload-retention 7
   syllecta plan set gold --requests-per-second 0 --json`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: onlyOne(completePlans(f, unlimitedPlan)),
 	}
 	limits := limitFlags(cmd)
+	var onExceed string
+	cmd.Flags().StringVar(&onExceed, "on-exceed", "",
+		"what becomes of events beyond --monthly-events: "+oneOf(onExceedWords)+" them until they are replayed")
+	completeFlag(cmd, "on-exceed", cobra.FixedCompletions(onExceedWords, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = verb(func(cmd *cobra.Command, args []string) error {
 		for _, l := range limits {
 			if err := checkLimit(l.name, l.value, l.high); err != nil {
 				return err
 			}
+		}
+		if cmd.Flags().Changed("on-exceed") && !slices.Contains(onExceedWords, onExceed) {
+			return usageErrorf("--on-exceed: %q is not allowed; it must be %s", shorten(onExceed), oneOf(onExceedWords))
 		}
 		a, err := f.admin()
 		if err != nil {
@@ -76,6 +96,7 @@ func newPlanSet(f *adminFlags) *cobra.Command {
 				*l.of(&after) = l.value
 			}
 		}
+		after.OnExceed = cmp.Or(onExceed, before.OnExceed)
 		kept, err := a.putPlan(cmd.Context(), args[0], after.limits())
 		if err != nil {
 			return planAdvised(err)
@@ -119,6 +140,10 @@ func whatWasSet(before, after plan, isNew bool, limits []*limitFlag) string {
 		if was, is := *l.of(&before), *l.of(&after); was != is {
 			changes = append(changes, fmt.Sprintf("%s from %d to %d", l.name, was, is))
 		}
+	}
+	if before.OnExceed != after.OnExceed {
+		changes = append(changes, fmt.Sprintf("on-exceed from %s to %s", cmp.Or(before.OnExceed, onExceedWords[0]),
+			after.OnExceed))
 	}
 	if len(changes) == 0 {
 		return fmt.Sprintf("plan %s had these limits before", after.Name)

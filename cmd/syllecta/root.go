@@ -46,7 +46,7 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetOut(t.out)
 	root.SetErr(t.err)
 	root.SetUsageTemplate(usageTemplate)
-	root.AddCommand(newServer(t), newDev(t), newTenant(t), newPlan(t), newKey(t), newUsage(t), newAudit(t), newCluster(t),
+	root.AddCommand(newServer(t), newDev(t), newTenant(t), newPlan(t), newKey(t), newSource(t), newUsage(t), newAudit(t), newCluster(t),
 		newSnapshot(t), newTLS(t), newRecover(t), newLogStore(t), newBench(t), newGenerate(t), newVersion(t))
 	return root
 }

@@ -140,9 +140,9 @@ func newTenantShow(f *adminFlags) *cobra.Command {
 }
 
 func (t *terminal) printTenants(tenants ...tenant) error {
-	w := t.newTable("ID", "SLUG", "NAME", "PLAN", "STATUS", "CLAIMS PER MONTH", "CREATED")
+	w := t.newTable("ID", "SLUG", "NAME", "PLAN", "STATUS", "CLAIMS PER MONTH", "PAYLOADS", "CREATED")
 	for _, n := range tenants {
-		r := row(n.ID, n.Slug, n.Name, n.Plan, n.Status, n.limit(), n.CreatedAt)
+		r := row(n.ID, n.Slug, n.Name, n.Plan, n.Status, n.limit(), n.PayloadPolicy, n.CreatedAt)
 		if n.Status == tenantSuspended {
 			r[4] = t.paint(text.FgRed, n.Status)
 		}

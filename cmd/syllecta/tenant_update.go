@@ -2,27 +2,32 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
 
 func newTenantUpdate(f *adminFlags) *cobra.Command {
-	var name, plan string
+	var name, plan, policy string
 	var monthlyClaims int64
 	cmd := &cobra.Command{
 		Use:   "update SLUG",
-		Short: "Change a tenant's name, plan or limit",
-		Long:  "Change a tenant's name, plan or limit: what is given changes, the rest stays. It is in force at once.",
+		Short: "Change a tenant's name, plan, limit or payload policy",
+		Long: "Change a tenant's name, plan, limit or payload policy: what is given changes, the rest stays. It is in force\n" +
+			"at once, a payload policy for all events that are delivered from then on.",
 		Example: `  syllecta tenant update shop --plan gold
   syllecta tenant update shop --monthly-claims 0      # that of the plan
-  syllecta tenant update shop --name "The Shop" --json`,
+  syllecta tenant update shop --payload-policy redacted_payload --json`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: onlyOne(completeTenants(f)),
 	}
 	cmd.Flags().StringVar(&name, "name", "", "name for people")
 	cmd.Flags().StringVar(&plan, "plan", "", "`name` of its plan; "+unlimitedPlan+" takes away the one it has")
 	cmd.Flags().Int64Var(&monthlyClaims, "monthly-claims", 0, monthlyClaimsUsage)
+	cmd.Flags().StringVar(&policy, "payload-policy", "",
+		"what is kept of an event's payload once it was delivered: "+oneOf(payloadPolicies))
 	completeFlag(cmd, "plan", completePlans(f))
+	completeFlag(cmd, "payload-policy", cobra.FixedCompletions(payloadPolicies, cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = verb(func(cmd *cobra.Command, args []string) error {
 		if err := checkTenant(cmd, plan, monthlyClaims); err != nil {
 			return err
@@ -37,8 +42,14 @@ func newTenantUpdate(f *adminFlags) *cobra.Command {
 		if cmd.Flags().Changed("monthly-claims") {
 			change.MonthlyClaims = &monthlyClaims
 		}
+		if cmd.Flags().Changed("payload-policy") {
+			if !slices.Contains(payloadPolicies, policy) {
+				return usageErrorf("--payload-policy: %q is not allowed; it must be %s", shorten(policy), oneOf(payloadPolicies))
+			}
+			change.PayloadPolicy = &policy
+		}
 		if change == (tenantChange{}) {
-			return usageErrorf("nothing is to change: give --name, --plan or --monthly-claims")
+			return usageErrorf("nothing is to change: give --name, --plan, --monthly-claims or --payload-policy")
 		}
 		return f.changeTenant(cmd.Context(), args[0], change)
 	})

@@ -32,7 +32,11 @@ tenants. With an API key and no admin token, it is the usage of the tenant whose
   CLAIMS     locks granted; these count against the limit
   REPLAYS    claims answered with a stored result
   CONFLICTS  claims of what another held, or that belonged to another request
-  REJECTED   claims refused because the month was full or the tenant suspended
+  REJECTED   claims and events refused because the month was full or the tenant suspended
+  EVENTS     events accepted from providers of webhooks; these count against the limit of events
+  REPEATED   webhooks of an event that had come before
+  DELIVERED  events delivered
+  FAILED     attempts to deliver an event that failed
 
 Days and months are those of UTC.`,
 		Example: `  syllecta usage --tenant shop
@@ -134,7 +138,7 @@ func (f *usageFlags) printTenantUsage(used told[tenantUsage]) error {
 	if f.json {
 		return f.t.printJSON(used)
 	}
-	w := f.t.newTable("DAY", "CLAIMS", "REPLAYS", "CONFLICTS", "REJECTED")
+	w := f.t.newTable(append([]any{"DAY"}, usageColumns...)...)
 	for _, d := range used.value.Days {
 		w.AppendRow(row(append([]string{d.Day}, d.cells()...)...))
 	}
@@ -149,7 +153,7 @@ func (f *usageFlags) printClusterUsage(all told[clusterUsage]) error {
 	if f.json {
 		return f.t.printJSON(all)
 	}
-	w := f.t.newTable("ID", "SLUG", "CLAIMS", "REPLAYS", "CONFLICTS", "REJECTED")
+	w := f.t.newTable(append([]any{"ID", "SLUG"}, usageColumns...)...)
 	var total usageCounts
 	for _, n := range all.value.Tenants {
 		w.AppendRow(row(append([]string{n.ID, n.Slug}, n.Total.cells()...)...))
@@ -159,9 +163,14 @@ func (f *usageFlags) printClusterUsage(all told[clusterUsage]) error {
 	return f.t.printTable(w)
 }
 
+// usageColumns are the titles of the counts, in the order of their cells.
+var usageColumns = []any{"CLAIMS", "REPLAYS", "CONFLICTS", "REJECTED", "EVENTS", "REPEATED", "DELIVERED", "FAILED"}
+
 func (u usageCounts) cells() []string {
 	var cells []string
-	for _, n := range []int64{u.Claims, u.Replays, u.Conflicts, u.Rejected} {
+	for _, n := range []int64{
+		u.Claims, u.Replays, u.Conflicts, u.Rejected, u.Events, u.Duplicates, u.Deliveries, u.DeliveryFailures,
+	} {
 		cells = append(cells, strconv.FormatInt(n, 10))
 	}
 	return cells
@@ -172,4 +181,8 @@ func (u *usageCounts) add(more usageCounts) {
 	u.Replays += more.Replays
 	u.Conflicts += more.Conflicts
 	u.Rejected += more.Rejected
+	u.Events += more.Events
+	u.Duplicates += more.Duplicates
+	u.Deliveries += more.Deliveries
+	u.DeliveryFailures += more.DeliveryFailures
 }
