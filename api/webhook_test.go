@@ -487,3 +487,33 @@ func TestOddTypesAndTimes(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestWebhookBytesAreBounded: strangers cannot fill the memory with bodies.
+func TestWebhookBytesAreBounded(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	body := stripeEvent("evt_1", "x")
+	g.s.webhookBytes.Store(maxWebhookBytes - int64(len(body)) + 1)
+	wantWebhookProblem(t, g.post(t, stripeRoute, body), busy, "busy")
+	if w := g.post(t, "/v1/webhooks/stripe", body, asTenant(g.key)); w.Code != 200 {
+		t.Errorf("with a key: %d %s", w.Code, w.Body)
+	}
+	g.s.webhookBytes.Add(-1)
+	wantBody(t, g.post(t, stripeRoute, body), 200, cachedAnswer)
+	if got := g.s.webhookBytes.Load(); got != maxWebhookBytes-int64(len(body)) {
+		t.Errorf("%d bytes are still counted", got)
+	}
+}
+
+func TestTooManyHeadersToKeep(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	var headers []string
+	for range webhook.MaxStoredHeaders {
+		headers = append(headers, "X: y")
+	}
+	doc := wantWebhookProblem(t, g.post(t, stripeRoute, stripeEvent("evt_1", "x"), headers...), bodyTooLarge, "body too large")
+	if !strings.Contains(doc, "1001 headers") {
+		t.Error(doc)
+	}
+}
