@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -123,7 +122,7 @@ func FuzzDecodeSimulation(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		got, p := decodeSimulation([]byte(body))
 		if p == nil && (got.dispute.Amount < 1 || len(got.dispute.Currency) != 3 || got.source == "") {
-			t.Fatal(fmt.Sprintf("%+v", got))
+			t.Fatalf("%+v", got)
 		}
 	})
 }

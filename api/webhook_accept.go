@@ -86,7 +86,7 @@ func (in *ingress) calls(key *envelope.DataKey, events []webhook.Event) ([]clust
 		e := &events[i]
 		stored, err := webhook.EncodeStored(in.stored(e, len(events)))
 		if err != nil {
-			return nil, tooLarge("what is to be kept of the event", webhook.MaxStoredBytes)
+			return nil, problemOfStored(err)
 		}
 		sum := sha256.Sum256(e.Payload)
 		calls[i].Command = fsm.AcceptEvent{
@@ -96,6 +96,16 @@ func (in *ingress) calls(key *envelope.DataKey, events []webhook.Event) ([]clust
 		}
 	}
 	return calls, nil
+}
+
+// problemOfStored says why an event cannot be kept.
+func problemOfStored(err error) *problem {
+	if !errors.Is(err, webhook.ErrTooLarge) {
+		return unreadableWebhook.problem("%s; nothing was accepted", adapterWords(err))
+	}
+	p := bodyTooLarge.problem("%s", adapterWords(err))
+	p.limit = webhook.MaxStoredBytes
+	return p
 }
 
 // stored is what is kept of one of so many events. A body with several events is no single one's: each has its part.

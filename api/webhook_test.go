@@ -334,10 +334,9 @@ func TestWebhooksOverThePlan(t *testing.T) {
 	wantBody(t, g.post(t, stripeRoute, first), 200, acceptedAnswer)
 	w := g.post(t, stripeRoute, second)
 	doc := wantWebhookProblem(t, w, usageLimitExceeded, "rate limited")
-	if !strings.Contains(doc, "limit of 1 events per month") || !strings.Contains(doc, `"limit":1}`) ||
-		!strings.HasPrefix(strings.Join(w.Header()[rateLimitHeader], ""), `"monthly-events";r=0;t=`) ||
-		!strings.HasPrefix(strings.Join(w.Header()[rateLimitPolicyHeader], ""), `"monthly-events";q=1;w=`) {
-		t.Errorf("%s, %v", doc, w.Header())
+	wantQuota(t, w, `"monthly-events";q=1;w=2592000`, `"monthly-events";r=0;t=907200`)
+	if !strings.Contains(doc, "limit of 1 events per month") || !strings.Contains(doc, `"limit":1}`) {
+		t.Error(doc)
 	}
 	wantBody(t, g.post(t, stripeRoute, first), 200, cachedAnswer) // repetitions are always taken
 
@@ -486,5 +485,35 @@ func TestOddTypesAndTimes(t *testing.T) {
 	wantBody(t, g.post(t, stripeRoute, `{"id":"evt_1","type":"`+long+`","created":999999999999}`), 200, acceptedAnswer)
 	if e := g.events()[0]; e.RawType != strings.Repeat("é", 128) || e.Type != e.RawType || e.OccurredAtMs != 0 {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestWebhookBytesAreBounded: strangers cannot fill the memory with bodies.
+func TestWebhookBytesAreBounded(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	body := stripeEvent("evt_1", "x")
+	g.s.webhookBytes.Store(maxWebhookBytes - int64(len(body)) + 1)
+	wantWebhookProblem(t, g.post(t, stripeRoute, body), busy, "busy")
+	if w := g.post(t, "/v1/webhooks/stripe", body, asTenant(g.key)); w.Code != 200 {
+		t.Errorf("with a key: %d %s", w.Code, w.Body)
+	}
+	g.s.webhookBytes.Add(-1)
+	wantBody(t, g.post(t, stripeRoute, body), 200, cachedAnswer)
+	if got := g.s.webhookBytes.Load(); got != maxWebhookBytes-int64(len(body)) {
+		t.Errorf("%d bytes are still counted", got)
+	}
+}
+
+func TestTooManyHeadersToKeep(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	var headers []string
+	for range webhook.MaxStoredHeaders {
+		headers = append(headers, "X: y")
+	}
+	doc := wantWebhookProblem(t, g.post(t, stripeRoute, stripeEvent("evt_1", "x"), headers...), bodyTooLarge, "body too large")
+	if !strings.Contains(doc, "1001 headers") {
+		t.Error(doc)
 	}
 }
