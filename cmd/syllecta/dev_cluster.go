@@ -90,6 +90,7 @@ func (d *devCluster) serverArgs(n *devNode) []string {
 		"--bootstrap-expect=" + strconv.Itoa(len(d.nodes)),
 		"--join=" + strings.Join(join, ","),
 		"--admin-token-file=" + d.tokenFile(),
+		"--kek-file=" + d.kekFile(),
 		"--raft-multiplier=" + strconv.Itoa(d.options.raftMultiplier),
 		"--log-format=json",
 	}

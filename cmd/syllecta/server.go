@@ -97,6 +97,9 @@ func serve(ctx context.Context, t *terminal, l loaded) error {
 	if err := secureHTTP(&config, l.settings, registry); err != nil {
 		return err
 	}
+	if config.Vault, err = openVault(l.KEKFile, log); err != nil {
+		return err
+	}
 	server, err := api.New(config)
 	if err != nil {
 		return fmt.Errorf("preparing the HTTP API: %w", err)

@@ -35,6 +35,7 @@ type settings struct {
 	BackupKeep  int
 
 	AdminTokenFile       string
+	KEKFile              string
 	MaxRecordBodyBytes   int
 	MaxRecordTTL         time.Duration
 	DefaultTTL           time.Duration

@@ -194,6 +194,7 @@ var badValues = []struct{ name, value string }{
 	{"backup-keep", "0"},
 	{"backup-keep", "10001"},
 	{"admin-token-file", strings.Repeat("x", maxTextBytes+1)},
+	{"kek-file", strings.Repeat("x", maxTextBytes+1)},
 	{"max-record-body-bytes", "0"},
 	{"max-record-body-bytes", "1048577"},
 	{"max-record-body-bytes", "256K"},
