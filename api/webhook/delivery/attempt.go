@@ -85,7 +85,7 @@ func (r *reign) judge(out outcome, l letter, failure string) outcome {
 	case fsm.VerdictRetry:
 		report.NextAtMs = r.outbox.ClusterNowMs() + d.wait.Milliseconds()
 	case fsm.VerdictDelivered:
-		report.SetPayload, report.Form, report.Payload = r.worker.keep(out.order, l)
+		report.SetPayload, report.Form, report.Payload = keep(out.order, l)
 	}
 	return out
 }

@@ -139,8 +139,8 @@ func (o *outbox) source(name, url string, change func(*fsm.Source)) *fsm.Source 
 func (o *outbox) accept(s *fsm.Source, providerID string) fsm.EventID {
 	o.t.Helper()
 	return o.acceptStored(s, providerID, webhook.Stored{
-		Headers: http.Header{"Stripe-Signature": {"t=1,v1=00"}},
-		Payload: json.RawMessage(`{"id":"` + providerID + `","amount":12.50}`),
+		Headers: http.Header{"Stripe-Signature": {"t=1,v1=00"}, "X-Api-Key": {"123"}},
+		Payload: json.RawMessage(`{"id":"` + providerID + `","amount":12.50,"cvc":"123"}`),
 		Raw:     []byte(`{ "id": "` + providerID + `", "amount": 12.50 }`), ContentType: "application/json; charset=utf-8",
 	})
 }
@@ -238,9 +238,7 @@ func workerOf(t testing.TB, o *outbox, change func(*Worker)) *Worker {
 	t.Helper()
 	w, err := New(Config{
 		Guard: newTestGuard(t, "127.0.0.0/8"), Vault: o.vault, Version: "1.2.3",
-		RedactJSON:   func([]byte) []byte { return []byte(`{"redacted":true}`) },
-		RedactHeader: func(http.Header) http.Header { return http.Header{"X-Redacted": {"yes"}} },
-		Logger:       slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/syllecta/syllecta/api/envelope"
 	"github.com/syllecta/syllecta/api/webhook"
+	"github.com/syllecta/syllecta/api/webhook/redact"
 	"github.com/syllecta/syllecta/fsm"
 )
 
@@ -69,7 +70,7 @@ func openPayload(k *envelope.DataKey, o order) (webhook.Stored, error) {
 
 // keep returns what takes the place of a payload that was delivered, as the tenant's policy wants it; set is false if it
 // stays as it is.
-func (w *Worker) keep(o order, l letter) (set bool, form fsm.PayloadForm, sealed []byte) {
+func keep(o order, l letter) (set bool, form fsm.PayloadForm, sealed []byte) {
 	if o.own() || o.event.Form == fsm.PayloadNone {
 		return false, 0, nil
 	}
@@ -80,7 +81,7 @@ func (w *Worker) keep(o order, l letter) (set bool, form fsm.PayloadForm, sealed
 		if o.event.Form == fsm.PayloadPartial {
 			return false, 0, nil
 		}
-		sealed := w.redact(o, l)
+		sealed := sealRedacted(o, l)
 		if sealed == nil {
 			return true, fsm.PayloadNone, nil
 		}
@@ -90,11 +91,11 @@ func (w *Worker) keep(o order, l letter) (set bool, form fsm.PayloadForm, sealed
 	}
 }
 
-// redact returns the payload without what is sensitive, sealed; nil if it cannot be kept, since what stands for the
+// sealRedacted returns the payload without what is sensitive, sealed; nil if it cannot be kept, since what stands for the
 // sensitive parts may be longer than they were.
-func (w *Worker) redact(o order, l letter) []byte {
+func sealRedacted(o order, l letter) []byte {
 	plain, err := webhook.EncodeStored(webhook.Stored{
-		Headers: w.cfg.RedactHeader(l.stored.Headers), Payload: w.cfg.RedactJSON(l.stored.Payload),
+		Headers: redact.Header(l.stored.Headers), Payload: redact.JSON(l.stored.Payload),
 	})
 	if err != nil {
 		return nil

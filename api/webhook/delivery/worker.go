@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -31,10 +30,6 @@ type Config struct {
 	Guard *Guard
 	// Vault opens what is sealed. What it has no key for is delivered once it has it.
 	Vault *envelope.Vault
-	// RedactJSON and RedactHeader return what is kept of a payload, and of the headers that came with it, once it was
-	// delivered and the tenant keeps it without what is sensitive.
-	RedactJSON   func(payload []byte) []byte
-	RedactHeader func(http.Header) http.Header
 	// Version is the release, as it is told to destinations.
 	Version string
 	Logger  *slog.Logger
@@ -61,7 +56,7 @@ func New(cfg Config) (*Worker, error) { return newWorker(cfg, nil) }
 
 // newWorker is New for a worker that trusts other certificate authorities than the system's, if roots is not nil.
 func newWorker(cfg Config, roots *x509.CertPool) (*Worker, error) {
-	if cfg.Guard == nil || cfg.Vault == nil || cfg.RedactJSON == nil || cfg.RedactHeader == nil || cfg.Logger == nil || cfg.Metrics == nil {
+	if cfg.Guard == nil || cfg.Vault == nil || cfg.Logger == nil || cfg.Metrics == nil {
 		return nil, errors.New("the delivery of events lacks a part of its configuration")
 	}
 	w := &Worker{

@@ -19,6 +19,7 @@ import (
 
 	"github.com/syllecta/syllecta/api/envelope"
 	"github.com/syllecta/syllecta/api/webhook"
+	"github.com/syllecta/syllecta/api/webhook/redact"
 	"github.com/syllecta/syllecta/cluster"
 	"github.com/syllecta/syllecta/fsm"
 )
@@ -91,7 +92,7 @@ func TestDelivery(t *testing.T) {
 	if err := json.Unmarshal([]byte(got[0].body), &n); err != nil {
 		t.Fatal(err)
 	}
-	if n.ID != "evt_theirs" || n.EventID != id.String() || string(n.Payload) != `{"id":"evt_theirs","amount":12.50}` {
+	if n.ID != "evt_theirs" || n.EventID != id.String() || string(n.Payload) != `{"id":"evt_theirs","amount":12.50,"cvc":"123"}` {
 		t.Errorf("received %s", got[0].body)
 	}
 }
@@ -553,8 +554,10 @@ func TestPayloadPolicies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if redacted := len(stored.Raw) == 0 && string(stored.Payload) == `{"redacted":true}` && stored.Headers.Get("X-Redacted") == "yes"; redacted != (want == fsm.PayloadPartial) {
-				t.Errorf("kept %+v", stored)
+			redacted := string(stored.Payload) == `{"id":"evt_1","amount":12.50,"cvc":"`+redact.Redacted+`"}` &&
+				stored.Headers.Get("X-Api-Key") == redact.Redacted && len(stored.Raw) == 0
+			if redacted != (want == fsm.PayloadPartial) {
+				t.Errorf("kept %+v: %s", stored, stored.Payload)
 			}
 			o.apply(audited(fsm.ReplayEvents{Tenant: tenantID, Events: []fsm.EventID{id}, Nonce: "again"}))
 			if e := o.waitAttempts(id, 2); e.Form != want || e.Status != fsm.EventProcessed {
@@ -574,12 +577,10 @@ func TestTooLongForWhatIsKept(t *testing.T) {
 	o.apply(fsm.UpdateTenant{Tenant: tenantID, SetPayloadPolicy: true, PayloadPolicy: fsm.PayloadRedacted})
 	_, url := newReceiver(t)
 	s := o.source("default", url, nil)
-	start(t, o, func(w *Worker) {
-		w.cfg.RedactJSON = func([]byte) []byte {
-			return []byte(`"` + strings.Repeat("*", fsm.MaxEventPayloadBytes) + `"`)
-		}
-	})
-	if e := o.waitStatus(o.accept(s, "evt_1"), fsm.EventProcessed); e.Form != fsm.PayloadNone {
+	start(t, o, nil)
+	short := `["` + strings.Repeat(`a@b.cd","`, fsm.MaxEventPayloadBytes/10) + `"]`
+	id := o.acceptStored(s, "evt_1", webhook.Stored{Payload: json.RawMessage(short)})
+	if e := o.waitStatus(id, fsm.EventProcessed); e.Form != fsm.PayloadNone {
 		t.Errorf("kept as %v", e.Form)
 	}
 }
@@ -591,11 +592,11 @@ func TestLargeReportsAreProposedApart(t *testing.T) {
 	o.apply(fsm.UpdateTenant{Tenant: tenantID, SetPayloadPolicy: true, PayloadPolicy: fsm.PayloadRedacted})
 	_, url := newReceiver(t)
 	s := o.source("default", url, func(s *fsm.Source) { s.MaxConcurrency = 12 })
-	large := []byte(`"` + strings.Repeat("*", maxReportBytes/3) + `"`)
+	large := json.RawMessage(`"` + strings.Repeat("*", maxReportBytes/3) + `"`)
 	o.setRefuse(cluster.ErrBusy)
-	start(t, o, func(w *Worker) { w.cfg.RedactJSON = func([]byte) []byte { return large } })
+	start(t, o, nil)
 	for i := range 12 {
-		o.accept(s, fmt.Sprint("evt_", i))
+		o.acceptStored(s, fmt.Sprint("evt_", i), webhook.Stored{Payload: large})
 	}
 	o.setRefuse(nil)
 	waitFor(t, "all is delivered", func() bool { return o.count(fsm.EventProcessed) == 12 })
