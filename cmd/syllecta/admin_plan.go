@@ -47,6 +47,11 @@ func (p plan) limits() planLimits {
 	}
 }
 
+// hasEvents reports whether there is what releases before 0.4.0 do not know of.
+func (l planLimits) hasEvents() bool {
+	return l.MonthlyEvents != 0 || l.OnExceed != "" || l.EventRetentionDays != 0 || l.PayloadRetentionDays != 0
+}
+
 // planList is the answer to asking for all plans.
 type planList struct {
 	Plans []plan `json:"plans"`
@@ -69,7 +74,7 @@ func (a admin) plan(ctx context.Context, name string) (found told[plan], err err
 // putPlan makes a plan, or replaces all limits of one.
 func (a admin) putPlan(ctx context.Context, name string, limits planLimits) (kept told[plan], err error) {
 	err = a.call(ctx, http.MethodPut, planPath(name), limits, &kept)
-	if is := kept.value.limits(); err == nil && is.OnExceed == "" && is != limits {
+	if err == nil && kept.value.OnExceed == "" && limits.hasEvents() {
 		err = fmt.Errorf("%w limits of events: the plan was kept without them", errOlderLeader)
 	}
 	return kept, err

@@ -92,7 +92,9 @@ func TestHelp(t *testing.T) {
 		{}, {"server"}, {"dev"}, {"tenant", "create"}, {"tenant", "list"}, {"key", "create"}, {"key", "list"},
 		{"key", "revoke"}, {"version"}, {"tenant"}, {"key"}, {"tenant", "show"}, {"tenant", "update"}, {"tenant", "suspend"},
 		{"tenant", "resume"}, {"plan"}, {"plan", "list"}, {"plan", "show"}, {"plan", "set"}, {"plan", "delete"}, {"usage"},
-		{"audit"}, {"audit", "list"}, {"audit", "verify"},
+		{"audit"}, {"audit", "list"}, {"audit", "verify"}, {"source"}, {"source", "list"}, {"source", "show"},
+		{"source", "create"}, {"source", "update"}, {"source", "enable"}, {"source", "disable"}, {"source", "delete"},
+		{"source", "secret"}, {"source", "secret", "add"}, {"source", "secret", "remove"}, {"source", "roll-signing-secret"},
 	} {
 		out, _, code := runVerb(t, nil, append(args, "--help")...)
 		_, examples, _ := strings.Cut(out, "Examples:\n")

@@ -10,10 +10,18 @@ const (
 	gold = `{"name":"gold","monthlyClaims":1000,"requestsPerSecond":20,"maxTtlSeconds":604800,"maxBodyBytes":0}`
 	free = `{"name":"unlimited","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0,"new":"later"}`
 
-	planHeader = "NAME       CLAIMS PER MONTH  REQUESTS PER SECOND  MAX TTL SECONDS  MAX BODY BYTES\n"
-	goldHeader = "NAME  CLAIMS PER MONTH  REQUESTS PER SECOND  MAX TTL SECONDS  MAX BODY BYTES\n"
-	goldRow    = "gold  1000              20                   604800           by node\n"
-	planInUse  = "tenants have the plan gold; give them another one first"
+	eventColumns = "  EVENTS PER MONTH  EVENT DAYS  PAYLOAD DAYS\n"
+	noEvents     = "         no limit          180         30\n"
+
+	planHeader = "NAME       CLAIMS PER MONTH  REQUESTS PER SECOND  MAX TTL SECONDS  MAX BODY BYTES" + eventColumns
+	goldHeader = "NAME  CLAIMS PER MONTH  REQUESTS PER SECOND  MAX TTL SECONDS  MAX BODY BYTES" + eventColumns
+	goldRow    = "gold  1000              20                   604800           by node" + noEvents
+	// held is a plan with limits of events.
+	held = `{"name":"held","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0,"monthlyEvents":500,` +
+		`"onExceed":"hold","eventRetentionDays":90,"payloadRetentionDays":7}`
+	heldRow = "held  no limit          no limit             by node          by node         500, then hold    90          7\n"
+
+	planInUse = "tenants have the plan gold; give them another one first"
 )
 
 var planAnswers = map[string]string{
@@ -22,6 +30,8 @@ var planAnswers = map[string]string{
 	"GET /v1/admin/plans/unlimited": free,
 	"GET /v1/admin/plans/broken":    refusal(500, "internal"),
 	"PUT /v1/admin/plans/gold":      gold,
+	"GET /v1/admin/plans/held":      held,
+	"PUT /v1/admin/plans/held":      held,
 	"PUT /v1/admin/plans/new":       strings.Replace(gold, "gold", "new", 1),
 	"PUT /v1/admin/plans/a%2Fb":     refusal(400, "invalid_field"),
 	"PUT /v1/admin/plans/unlimited": refusal(409, "conflict"),
@@ -61,8 +71,8 @@ func TestPlanVerbs(t *testing.T) {
 	const getGold, putGold = "GET /v1/admin/plans/gold", "PUT /v1/admin/plans/gold "
 	for _, c := range []verbCase{
 		{"plan list", []string{"GET /v1/admin/plans"}, planHeader +
-			"unlimited  no limit          no limit             by node          by node\n" +
-			"gold       1000              20                   604800           by node\n", "", exitOK},
+			"unlimited  no limit          no limit             by node          by node" + noEvents +
+			"gold       1000              20                   604800           by node" + noEvents, "", exitOK},
 		{"plan list --json", []string{"GET /v1/admin/plans"}, planAnswers["GET /v1/admin/plans"] + "\n", "", exitOK},
 		{"plan show gold", []string{getGold}, goldHeader + goldRow, "", exitOK},
 		{"plan show unlimited --json", []string{"GET /v1/admin/plans/unlimited"}, free + "\n", "", exitOK},
@@ -80,6 +90,17 @@ func TestPlanVerbs(t *testing.T) {
 		{"plan set gold --monthly-claims 1000", []string{getGold,
 			putGold + `{"monthlyClaims":1000,"requestsPerSecond":20,"maxTtlSeconds":604800}`},
 			goldHeader + goldRow + "plan gold had these limits before\n", "", exitOK},
+		{"plan show held", []string{"GET /v1/admin/plans/held"}, goldHeader + heldRow, "", exitOK},
+		{"plan set held --monthly-claims 3", []string{"GET /v1/admin/plans/held", `PUT /v1/admin/plans/held {"monthlyClaims":3,` +
+			`"monthlyEvents":500,"onExceed":"hold","eventRetentionDays":90,"payloadRetentionDays":7}`},
+			goldHeader + heldRow + "plan held was changed: monthly-claims from 0 to 3\n", "", exitOK},
+		{"plan set held --monthly-events 600 --on-exceed reject --event-retention 0 --payload-retention 8",
+			[]string{"GET /v1/admin/plans/held", `PUT /v1/admin/plans/held {"monthlyEvents":600,"onExceed":"reject",` +
+				`"payloadRetentionDays":8}`}, goldHeader + heldRow + "plan held was changed: monthly-events from 500 to 600, " +
+				"event-retention from 90 to 0, payload-retention from 7 to 8, on-exceed from hold to reject\n", "", exitOK},
+		{"plan set gold --on-exceed hold", []string{getGold, putGold + `{"monthlyClaims":1000,"requestsPerSecond":20,` +
+			`"maxTtlSeconds":604800,"onExceed":"hold"}`}, "",
+			"the leader runs an older release, which does not know limits of events: the plan was kept without them", exitFailure},
 		{"plan set new --monthly-claims 5", []string{"GET /v1/admin/plans/new",
 			`PUT /v1/admin/plans/new {"monthlyClaims":5}`},
 			strings.Replace(goldHeader+goldRow, "gold", "new ", 1) + "plan new is new\n", "", exitOK},
@@ -101,6 +122,10 @@ func TestPlanVerbs(t *testing.T) {
 
 		{"plan set gold --monthly-claims -1", nil, "",
 			"--monthly-claims: -1 is not allowed; it must be a whole number from 0 to 9007199254740991", exitUsage},
+		{"plan set gold --event-retention 3661", nil, "",
+			"--event-retention: 3661 is not allowed; it must be a whole number from 0 to 3660", exitUsage},
+		{"plan set gold --on-exceed drop", nil, "", `--on-exceed: "drop" is not allowed; it must be reject or hold`, exitUsage},
+		{"plan set gold --on-exceed=", nil, "", `--on-exceed: "" is not allowed; it must be reject or hold`, exitUsage},
 		{"plan set gold --requests-per-second 1000001", nil, "",
 			"--requests-per-second: 1000001 is not allowed; it must be a whole number from 0 to 1000000", exitUsage},
 	} {

@@ -19,7 +19,7 @@ func newSourceCreate(f *sourceFlags) *cobra.Command {
 			"webhooks: some providers tell it only once they were told the address.",
 		Example: `  syllecta source create stripe --tenant shop --callback-url https://shop.example/hooks --secret-file whsec
   syllecta source create square --tenant shop --options '{"notificationUrl":"https://in.example/v1/t/shop/webhooks/square"}'
-  pass show shop/github | syllecta source create github --tenant shop --name ci --secret-file - --json`,
+  syllecta source create github --tenant shop --name ci --secret-file - --json < secret`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: onlyOne(cobra.FixedCompletions(providerCompletions(), cobra.ShellCompDirectiveNoFileComp)),
 	}

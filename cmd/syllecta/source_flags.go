@@ -15,7 +15,7 @@ type sourceMembers struct {
 	options        string
 	raw            bool
 	dedupeWindow   time.Duration
-	retryDelays    []time.Duration
+	retryDelays    []string
 	maxConcurrency int64
 	maxPerSecond   int64
 }
@@ -27,7 +27,7 @@ func (m *sourceMembers) addTo(cmd *cobra.Command) {
 		"JSON `object` with what the provider's adapter is told, such as {\"toleranceSeconds\":60}; {} is nothing")
 	flags.BoolVar(&m.raw, "raw", false, "deliver the provider's own bytes and headers instead of normalised JSON")
 	flags.DurationVar(&m.dedupeWindow, "dedupe-window", 0, "`time` for which event ids are remembered, such as 168h")
-	flags.DurationSliceVar(&m.retryDelays, "retry-delays", nil,
+	flags.StringSliceVar(&m.retryDelays, "retry-delays", nil,
 		"`times` between the attempts to deliver, such as 5s,5m,1h; \"\" is the default schedule")
 	flags.Int64Var(&m.maxConcurrency, "max-concurrency", 0, "`number` of deliveries at a time; 0 is the default")
 	flags.Int64Var(&m.maxPerSecond, "max-per-second", 0, "`number` of deliveries per second; 0 is the default")
@@ -56,14 +56,28 @@ func (m *sourceMembers) read(cmd *cobra.Command, spec *sourceSpec) (given bool, 
 	})
 	take("retry-delays", func() {
 		delays := make([]int64, len(m.retryDelays))
-		for i, d := range m.retryDelays {
-			delays[i] = int64(d / time.Second)
+		for i, text := range m.retryDelays {
+			delays[i], err = delaySeconds(text)
+			if err != nil {
+				return
+			}
 		}
 		spec.RetryDelaysSeconds = &delays
 	})
 	take("max-concurrency", func() { spec.MaxConcurrency = &m.maxConcurrency })
 	take("max-per-second", func() { spec.MaxPerSecond = &m.maxPerSecond })
-	return given, nil
+	return given, err
+}
+
+// delaySeconds reads a wait before an attempt to deliver.
+func delaySeconds(text string) (int64, error) {
+	const longest = fsm.MaxRetryDelayMs * time.Millisecond
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 || d > longest || d%time.Second != 0 {
+		return 0, usageErrorf("--retry-delays: %q is not allowed; it must be a time of whole seconds up to %v such as 5m",
+			shorten(text), longest)
+	}
+	return int64(d / time.Second), nil
 }
 
 // check refuses what cannot be.
@@ -78,12 +92,6 @@ func (m *sourceMembers) check(cmd *cobra.Command) error {
 	}
 	if len(m.retryDelays) > fsm.MaxRetryDelays {
 		return usageErrorf("--retry-delays: at most %d are allowed", fsm.MaxRetryDelays)
-	}
-	const longest = fsm.MaxRetryDelayMs * time.Millisecond
-	for _, d := range m.retryDelays {
-		if d < 0 || d > longest || d%time.Second != 0 {
-			return usageErrorf("--retry-delays: %v is not allowed; it must be a time of whole seconds up to %v", d, longest)
-		}
 	}
 	if err := checkLimit("max-concurrency", m.maxConcurrency, fsm.MaxSourceConcurrency); err != nil {
 		return err

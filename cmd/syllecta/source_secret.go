@@ -37,7 +37,7 @@ func newSourceSecretAdd(f *sourceFlags) *cobra.Command {
 		Short: "Accept webhooks that are signed under one more secret",
 		Long:  "Accept webhooks that are signed under one more secret, which is read from a file, or from standard input.",
 		Example: `  syllecta source secret add stripe --tenant shop --secret-file new-whsec
-  pass show shop/stripe | syllecta source secret add stripe --tenant shop --json`,
+  syllecta source secret add stripe --tenant shop --json < new-whsec`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: onlyOne(completeSources(f)),
 	}

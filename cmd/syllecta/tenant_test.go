@@ -12,8 +12,8 @@ func usedShop(claims string) string {
 }
 
 const (
-	tenantHeader = "ID     SLUG  NAME      PLAN     STATUS  CLAIMS PER MONTH  CREATED\n"
-	shopRow      = "ten_1  shop  The Shop  starter  active  1000              2026-11-23T10:00:00.000Z\n"
+	tenantHeader = "ID     SLUG  NAME      PLAN     STATUS  CLAIMS PER MONTH  PAYLOADS       CREATED\n"
+	shopRow      = "ten_1  shop  The Shop  starter  active  1000              metadata_only  2026-11-23T10:00:00.000Z\n"
 )
 
 var tenantAnswers = map[string]string{
@@ -49,8 +49,8 @@ func TestTenantVerbs(t *testing.T) {
 			"warning: the limit of the month is reached: no more locks are granted until 2026-12-01T00:00:00.000Z\n", "", exitOK},
 		{"tenant show full --json", []string{"GET /v1/admin/tenants/full"}, usedShop("1000") + "\n", "", exitOK},
 		{"tenant show demo", []string{"GET /v1/admin/tenants/demo"},
-			"ID     SLUG  NAME  PLAN       STATUS     CLAIMS PER MONTH  CREATED\n" +
-				"ten_2  demo        unlimited  suspended  no limit          2026-11-23T11:00:00.000Z\n", "", exitOK},
+			"ID     SLUG  NAME  PLAN       STATUS     CLAIMS PER MONTH  PAYLOADS          CREATED\n" +
+				"ten_2  demo        unlimited  suspended  no limit          redacted_payload  2026-11-23T11:00:00.000Z\n", "", exitOK},
 		{"tenant show nobody", []string{"GET /v1/admin/tenants/nobody"}, "",
 			"it cannot be (unknown_tenant); see the tenants with: syllecta tenant list", exitNotFound},
 
@@ -59,19 +59,23 @@ func TestTenantVerbs(t *testing.T) {
 			tenantHeader + shopRow, "", exitOK},
 		{"tenant update shop --monthly-claims 5 --json", []string{`PATCH /v1/admin/tenants/shop {"monthlyClaims":5}`},
 			shop + "\n", "", exitOK},
+		{"tenant update shop --payload-policy metadata_only", []string{`PATCH /v1/admin/tenants/shop {"payloadPolicy":"metadata_only"}`},
+			tenantHeader + shopRow, "", exitOK},
+		{"tenant update shop --payload-policy none", nil, "", `--payload-policy: "none" is not allowed; it must be ` +
+			"metadata_only, redacted_payload or raw_debug_window", exitUsage},
 		{"tenant update planned --plan x", []string{`PATCH /v1/admin/tenants/planned {"plan":"x"}`}, "",
 			"it cannot be (invalid_field)", exitUsage},
 		{"tenant update nobody --name x", []string{`PATCH /v1/admin/tenants/nobody {"name":"x"}`}, "",
 			"it cannot be (unknown_tenant); see the tenants with: syllecta tenant list", exitNotFound},
-		{"tenant update shop", nil, "", "nothing is to change: give --name, --plan or --monthly-claims", exitUsage},
+		{"tenant update shop", nil, "", "nothing is to change: give --name, --plan, --monthly-claims or --payload-policy", exitUsage},
 		{"tenant update shop --plan=", nil, "", "--plan: it must be the name of a plan, such as unlimited", exitUsage},
 		{"tenant create shop --plan=", nil, "", "--plan: it must be the name of a plan, such as unlimited", exitUsage},
 		{"tenant update shop --monthly-claims -1", nil, "",
 			"--monthly-claims: -1 is not allowed; it must be a whole number from 0 to 9007199254740991", exitUsage},
 
 		{"tenant suspend demo", []string{`PATCH /v1/admin/tenants/demo {"status":"suspended"}`},
-			"ID     SLUG  NAME  PLAN       STATUS     CLAIMS PER MONTH  CREATED\n" +
-				"ten_2  demo        unlimited  suspended  no limit          2026-11-23T11:00:00.000Z\n", "", exitOK},
+			"ID     SLUG  NAME  PLAN       STATUS     CLAIMS PER MONTH  PAYLOADS          CREATED\n" +
+				"ten_2  demo        unlimited  suspended  no limit          redacted_payload  2026-11-23T11:00:00.000Z\n", "", exitOK},
 		{"tenant suspend demo --json", []string{`PATCH /v1/admin/tenants/demo {"status":"suspended"}`}, demo + "\n", "", exitOK},
 		{"tenant resume shop", []string{`PATCH /v1/admin/tenants/shop {"status":"active"}`}, tenantHeader + shopRow, "", exitOK},
 		{"tenant resume nobody", []string{`PATCH /v1/admin/tenants/nobody {"status":"active"}`}, "",
@@ -119,6 +123,9 @@ func TestOlderLeaders(t *testing.T) {
 			older + "plans: the tenant was made without one", exitFailure},
 		{"tenant update shop --plan starter", []string{`PATCH /v1/admin/tenants/shop {"plan":"starter"}`}, "",
 			older + "plans and suspension: neither was changed", exitFailure},
+		{"tenant update shop --payload-policy raw_debug_window",
+			[]string{`PATCH /v1/admin/tenants/shop {"payloadPolicy":"raw_debug_window"}`}, "",
+			older + "payload policies: it was not changed", exitFailure},
 		{"tenant suspend shop", []string{`PATCH /v1/admin/tenants/shop {"status":"suspended"}`}, "",
 			older + "plans and suspension: neither was changed", exitFailure},
 		{"key create --tenant shop --scope records:read",

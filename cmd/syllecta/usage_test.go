@@ -10,16 +10,17 @@ import (
 const (
 	shopUsage = `{"month":{"month":"2026-11","claims":850,"limit":1000,"resetsAt":"2026-12-01T00:00:00.000Z"},` +
 		`"days":[{"day":"2026-11-01","claims":800,"replays":7,"conflicts":1,"rejected":0},` +
-		`{"day":"2026-11-03","claims":50,"replays":0,"conflicts":12,"rejected":3}],` +
-		`"total":{"claims":850,"replays":7,"conflicts":13,"rejected":3}}`
+		`{"day":"2026-11-03","claims":50,"replays":0,"conflicts":12,"rejected":3,"events":9,"duplicates":4,"deliveries":8,` +
+		`"delivery_failures":2}],` +
+		`"total":{"claims":850,"replays":7,"conflicts":13,"rejected":3,"events":9,"duplicates":4,"deliveries":8,"delivery_failures":2}}`
 	demoUsage = `{"month":{"month":"2026-11","claims":0},"days":[],"total":{"claims":0}}`
-	allUsage  = `{"tenants":[{"id":"ten_1","slug":"shop","total":{"claims":850,"replays":7,"conflicts":13,"rejected":3}},` +
-		`{"id":"ten_2","slug":"demo","total":{"claims":2,"replays":1,"conflicts":0,"rejected":0}}]}`
+	allUsage  = `{"tenants":[{"id":"ten_1","slug":"shop","total":{"claims":850,"replays":7,"conflicts":13,"rejected":3,` +
+		`"events":9,"duplicates":4,"deliveries":8,"delivery_failures":2}},{"id":"ten_2","slug":"demo","total":{"claims":2,"replays":1,"conflicts":0,"rejected":0,"events":1,"deliveries":1}}]}`
 
-	shopUsageTable = "DAY         CLAIMS  REPLAYS  CONFLICTS  REJECTED\n" +
-		"2026-11-01  800     7        1          0\n" +
-		"2026-11-03  50      0        12         3\n" +
-		"total       850     7        13         3\n" +
+	shopUsageTable = "DAY         CLAIMS  REPLAYS  CONFLICTS  REJECTED  EVENTS  REPEATED  DELIVERED  FAILED\n" +
+		"2026-11-01  800     7        1          0         0       0         0          0\n" +
+		"2026-11-03  50      0        12         3         9       4         8          2\n" +
+		"total       850     7        13         3         9       4         8          2\n" +
 		"\n2026-11: 850 of 1000 claims (85%), counted anew from 2026-12-01T00:00:00.000Z\n" +
 		"warning: 85% of the month's limit is used\n"
 
@@ -42,10 +43,10 @@ var usageAnswers = map[string]string{
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	for _, c := range []verbCase{
-		{"usage", []string{"GET /v1/admin/usage"}, "ID     SLUG  CLAIMS  REPLAYS  CONFLICTS  REJECTED\n" +
-			"ten_1  shop  850     7        13         3\n" +
-			"ten_2  demo  2       1        0          0\n" +
-			"total        852     8        13         3\n", "", exitOK},
+		{"usage", []string{"GET /v1/admin/usage"}, "ID     SLUG  CLAIMS  REPLAYS  CONFLICTS  REJECTED  EVENTS  REPEATED  DELIVERED  FAILED\n" +
+			"ten_1  shop  850     7        13         3         9       4         8          2\n" +
+			"ten_2  demo  2       1        0          0         1       0         1          0\n" +
+			"total        852     8        13         3         10      4         9          2\n", "", exitOK},
 		{"usage --from 2026-11-01 --to 2026-11-30 --json", []string{"GET /v1/admin/usage?from=2026-11-01&to=2026-11-30"},
 			allUsage + "\n", "", exitOK},
 		{"usage --to 2026-11-30", []string{"GET /v1/admin/usage?to=2026-11-30"}, "",
@@ -54,8 +55,8 @@ func TestUsage(t *testing.T) {
 		{"usage --tenant shop --from 2026-11-01 --json", []string{"GET /v1/admin/tenants/shop/usage?from=2026-11-01"},
 			shopUsage + "\n", "", exitOK},
 		{"usage --tenant demo", []string{"GET /v1/admin/tenants/demo/usage"},
-			"DAY    CLAIMS  REPLAYS  CONFLICTS  REJECTED\n" +
-				"total  0       0        0          0\n" +
+			"DAY    CLAIMS  REPLAYS  CONFLICTS  REJECTED  EVENTS  REPEATED  DELIVERED  FAILED\n" +
+				"total  0       0        0          0         0       0         0          0\n" +
 				"\n2026-11: 0 claims, no limit\n", "", exitOK},
 		{"usage --tenant a/b --from 2026-01-01 --json", []string{"GET /v1/admin/tenants/a%2Fb/usage?from=2026-01-01"},
 			demoUsage + "\n", "", exitOK},
@@ -125,5 +126,30 @@ func TestUsageCredentials(t *testing.T) {
 				t.Errorf("got tokens %q", api.tokens)
 			}
 		})
+	}
+}
+
+func TestMonthInWords(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		month monthUsage
+		want  string
+	}{
+		{monthUsage{Month: "2026-11"}, "\n2026-11: 0 claims, no limit\n"},
+		{monthUsage{Month: "2026-11", Events: 7}, "\n2026-11: 0 claims, no limit\n2026-11: 7 events, no limit\n"},
+		{monthUsage{Month: "2026-11", Events: 79, EventLimit: 100, ResetsAt: "R"},
+			"\n2026-11: 0 claims, no limit\n2026-11: 79 of 100 events (79%), counted anew from R\n"},
+		{monthUsage{Month: "2026-11", Events: 80, EventLimit: 100, ResetsAt: "R"}, "\n2026-11: 0 claims, no limit\n" +
+			"2026-11: 80 of 100 events (80%), counted anew from R\nwarning: 80% of the month's limit of events is used\n"},
+		{monthUsage{Month: "2026-11", Claims: 5, Limit: 5, Events: 101, EventLimit: 100, ResetsAt: "R"},
+			"\n2026-11: 5 of 5 claims (100%), counted anew from R\n" +
+				"warning: the limit of the month is reached: no more locks are granted until R\n" +
+				"2026-11: 101 of 100 events (101%), counted anew from R\n" +
+				"warning: the month's limit of events is reached: more are refused, or held if the plan says so, until R\n"},
+	} {
+		var out strings.Builder
+		if err := (&terminal{out: &out}).printMonth(c.month); err != nil || out.String() != c.want {
+			t.Errorf("%+v: %v\n%swant\n%s", c.month, err, out.String(), c.want)
+		}
 	}
 }

@@ -69,9 +69,9 @@ func (a *adminAPI) env() map[string]string {
 
 const (
 	shop = `{"id":"ten_1","slug":"shop","name":"The Shop","plan":"starter","status":"active","monthlyClaims":1000,` +
-		`"createdAt":"2026-11-23T10:00:00.000Z"}`
+		`"payloadPolicy":"metadata_only","createdAt":"2026-11-23T10:00:00.000Z"}`
 	demo = `{"id":"ten_2","slug":"demo","name":"","plan":"unlimited","status":"suspended","monthlyClaims":0,` +
-		`"createdAt":"2026-11-23T11:00:00.000Z"}`
+		`"payloadPolicy":"redacted_payload","createdAt":"2026-11-23T11:00:00.000Z"}`
 	oldTenant = `{"id":"ten_3","slug":"old","name":"","monthlyClaims":0,"createdAt":"2026-11-23T11:00:00.000Z"}`
 
 	keyOneMembers = `{"id":"key_1","name":"checkout","hint":"x7Qz","scopes":["records:read","records:write"],` +
@@ -108,17 +108,17 @@ func TestVerbs(t *testing.T) {
 	}{
 		{[]string{"tenant", "create", "shop", "--name", "The Shop", "--monthly-claims", "1000"},
 			`POST /v1/admin/tenants {"slug":"shop","name":"The Shop","monthlyClaims":1000}`, `
-ID     SLUG  NAME      PLAN     STATUS  CLAIMS PER MONTH  CREATED
-ten_1  shop  The Shop  starter  active  1000              2026-11-23T10:00:00.000Z
+ID     SLUG  NAME      PLAN     STATUS  CLAIMS PER MONTH  PAYLOADS       CREATED
+ten_1  shop  The Shop  starter  active  1000              metadata_only  2026-11-23T10:00:00.000Z
 `},
 		{[]string{"tenant", "create", "shop", "--json"}, `POST /v1/admin/tenants {"slug":"shop"}`, `
 ` + shop + `
 `},
 		{[]string{"tenant", "list"}, `GET /v1/admin/tenants`, `
-ID     SLUG  NAME      PLAN       STATUS     CLAIMS PER MONTH  CREATED
-ten_1  shop  The Shop  starter    active     1000              2026-11-23T10:00:00.000Z
-ten_2  demo            unlimited  suspended  no limit          2026-11-23T11:00:00.000Z
-ten_3  old                                   no limit          2026-11-23T11:00:00.000Z
+ID     SLUG  NAME      PLAN       STATUS     CLAIMS PER MONTH  PAYLOADS          CREATED
+ten_1  shop  The Shop  starter    active     1000              metadata_only     2026-11-23T10:00:00.000Z
+ten_2  demo            unlimited  suspended  no limit          redacted_payload  2026-11-23T11:00:00.000Z
+ten_3  old                                   no limit                            2026-11-23T11:00:00.000Z
 `},
 		{[]string{"tenant", "list", "--json"}, `GET /v1/admin/tenants`, `
 {"tenants":[` + shop + `,` + demo + `,` + oldTenant + `]}
