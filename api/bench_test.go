@@ -3,9 +3,13 @@ package api
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/syllecta/syllecta/api/webhook"
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // BenchmarkDecodeClaim and BenchmarkClaim bound what the edge itself costs; the state machine's share is in the latter.
@@ -70,4 +74,23 @@ func BenchmarkBuckets(b *testing.B) {
 			keys.take(i%1000, maxRate, 1, now)
 		}
 	})
+}
+
+// BenchmarkWebhook receives events of Stripe that are new: the way from the request to the state machine and back.
+func BenchmarkWebhook(b *testing.B) {
+	g := newGateway(b, nil)
+	g.n.apply(fsm.UpdateTenant{Tenant: 1, SetSuspended: true, Suspended: true}) // keeps the state small
+	at, pad := g.s.now(), strings.Repeat("x", 1_000)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		body := `{"id":"evt_` + strconv.Itoa(i) + `","type":"charge.refunded","created":1700000000,"pad":"` + pad + `"}`
+		r := httptest.NewRequest("POST", stripeRoute, strings.NewReader(body))
+		r.Header.Set("Stripe-Signature", webhook.SignStripe(testSecret, []byte(body), at))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		g.s.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			b.Fatal(w.Body)
+		}
+	}
 }

@@ -84,7 +84,13 @@ func (x *exchange) readBody() *problem {
 		return nil
 	}
 	x.bodyRead = true
+	if x.route.role == roleProvider {
+		x.chargeBody()
+	}
 	err := x.readSized(limit)
+	if errors.Is(err, errBodiesFull) {
+		return busy.problem("the bodies of too many webhooks are being read; nothing was accepted")
+	}
 	if tooMany := (*http.MaxBytesError)(nil); errors.As(err, &tooMany) {
 		return tooLarge("the request", limit)
 	}

@@ -53,7 +53,7 @@ func TestRequestLimits(t *testing.T) {
 		}
 		padded := func(size int64) string {
 			body := `{"scope":"s","key":"k","token":"` + testTokenText + `","records":[{"scope":"s","key":"k"}],` +
-				`"provider":"stripe","secret":"whsec_1"}`
+				`"provider":"stripe","secret":"whsec_1","amount":1,"currency":"usd"}`
 			if rt.method == "PATCH" {
 				body = `{}`
 			}

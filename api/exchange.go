@@ -29,6 +29,8 @@ type exchange struct {
 	forwarded bool
 	body      []byte // after readBody
 	bodyRead  bool
+	// charged is how many bytes of the body count for the bound of all webhooks.
+	charged int64
 	// headerKey is the Idempotency-Key header; "" if there is none.
 	headerKey string
 

@@ -10,6 +10,7 @@ import (
 // finish counts the request, logs it if it failed, and gives the buffer back. It runs however the handler ended.
 func (x *exchange) finish() {
 	x.s.metrics.inFlight.Dec()
+	x.s.webhookBytes.Add(-x.charged)
 	if x.outcome == "" {
 		x.outcome = internalError.code // the handler was aborted
 	}

@@ -34,7 +34,8 @@ func TestErrorTable(t *testing.T) {
 	for _, code := range strings.Fields(`invalid_json missing_field invalid_field unsupported_media_type invalid_api_key
 		forbidden not_found unknown_tenant method_not_allowed body_too_large lock_lost already_completed in_progress
 		fingerprint_mismatch usage_limit_exceeded rate_limited no_leader busy outcome_unknown storage_full conflict limit_reached
-		upgrade_pending no_kek tenant_suspended not_leader internal`) {
+		upgrade_pending tenant_suspended not_leader internal invalid_signature unreadable_webhook missing_event_id no_kek
+		source_not_ready verifier_unavailable events_full`) {
 		if !seen[code] {
 			t.Errorf("%s is not in the table", code)
 		}

@@ -19,7 +19,7 @@ func TestEveryRoute(t *testing.T) {
 			t.Errorf("%s is registered twice", name)
 		}
 		seen[name] = true
-		if rt.role != rolePublic && rt.role != roleTenant && rt.role != roleAdmin {
+		if rt.role != rolePublic && rt.role != roleTenant && rt.role != roleAdmin && rt.role != roleProvider {
 			t.Errorf("%s has no role", name)
 		}
 		if known := rt.scope&fsm.AllScopes == rt.scope && rt.scope != 0; known != (rt.role == roleTenant) {
@@ -31,7 +31,10 @@ func TestEveryRoute(t *testing.T) {
 		if takesBody := rt.method == "POST" || rt.method == "PUT" || rt.method == "PATCH"; takesBody && rt.limit <= 0 && !rt.stream {
 			t.Errorf("%s has no body limit", name)
 		}
-		if rt.claims != (rt.method == "POST" && (rt.path == "/v1/record" || rt.path == "/v1/records")) {
+		if rt.ingress != strings.HasSuffix(rt.path, "/webhooks/:provider") || rt.role == roleProvider && !rt.ingress {
+			t.Errorf("%s: ingress is %v", name, rt.ingress)
+		}
+		if rt.claims != (rt.ingress || rt.method == "POST" && (rt.path == "/v1/record" || rt.path == "/v1/records")) {
 			t.Errorf("%s: claims is %v", name, rt.claims)
 		}
 		if rt.method == "GET" && rt.limit != 0 {
@@ -44,7 +47,7 @@ func TestEveryRoute(t *testing.T) {
 			t.Errorf("%s has role %s", name, rt.role)
 		}
 	}
-	if len(seen) != 51 {
+	if len(seen) != 55 {
 		t.Errorf("%d routes", len(seen))
 	}
 }
@@ -62,7 +65,7 @@ func TestEveryRouteAsksForItsRole(t *testing.T) {
 				headers = append(headers, credentials)
 			}
 			w := call(t, s, rt.method, path, "", headers...)
-			allowed := rt.role == rolePublic || rt.role == opens
+			allowed := rt.role == rolePublic || rt.role == roleProvider || rt.role == opens
 			if refused := w.Code == 403; refused == allowed {
 				t.Errorf("%s %s as %s: %d %s", rt.method, rt.path, opens, w.Code, w.Body)
 			}

@@ -29,6 +29,8 @@ var tenantCalls = []struct {
 	{"POST", "/v1/record/renew", `{"scope":"s","key":"k","token":"` + testTokenText + `"}`, fsm.ScopeRecordsWrite},
 	{"POST", "/v1/record/release", `{"scope":"s","key":"k","token":"` + testTokenText + `"}`, fsm.ScopeRecordsWrite},
 	{"GET", "/v1/usage", "", fsm.ScopeUsageRead},
+	{"POST", "/v1/webhooks/:provider", `{}`, fsm.ScopeWebhooksWrite},
+	{"POST", "/v1/simulate/chargeback", `{"provider":"stripe","amount":1,"currency":"usd"}`, fsm.ScopeWebhooksWrite},
 	{"GET", "/v1/sources", "", fsm.ScopeWebhooksWrite},
 	{"POST", "/v1/sources", `{"provider":"stripe"}`, fsm.ScopeWebhooksWrite},
 	{"GET", "/v1/sources/:source", "", fsm.ScopeWebhooksWrite},
@@ -118,7 +120,7 @@ func TestScopesThroughAFollower(t *testing.T) {
 			if strings.Contains(c.target, "stale") {
 				continue
 			}
-			if mode == FollowersForward {
+			if mode == FollowersForward || strings.HasPrefix(c.target, "/v1/webhooks/") {
 				if w := call(t, p.followerAPI, c.method, c.target, c.body, asTenant(rightKey)); w.Code == 403 {
 					t.Errorf("%s %s forwarded: %s", c.method, c.target, w.Body)
 				}

@@ -56,6 +56,7 @@ type Server struct {
 	failedTickets *failedAuth
 	familiar      *familiar
 	certificates  *certificates
+	webhookBytes  atomic.Int64 // of the bodies that providers have sent and that are being answered
 
 	// draining ends when draining starts, base when requests in flight are cancelled.
 	draining      context.Context
