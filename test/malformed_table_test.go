@@ -10,7 +10,7 @@ import (
 func malformedTable() []request {
 	return slices.Concat(
 		syntaxRows(), claimFieldRows(), putFieldRows(), lockFieldRows(), batchRows(), queryRows(), headerKeyRows(),
-		contentRows(), sizeRows(), authRows(), adminRows(), sourceRows(), pathRows(), methodRows(), stateRows(), protocolRows(),
+		contentRows(), sizeRows(), authRows(), adminRows(), sourceRows(), ownTenantRows(), pathRows(), methodRows(), stateRows(), protocolRows(),
 	)
 }
 
