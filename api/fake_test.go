@@ -316,8 +316,11 @@ func (n *fakeNode) PlanRemoval(id string) (cluster.Removal, error) {
 	return fakeRemoval(id), n.change(context.Background(), "plan %s", id)
 }
 
-func (n *fakeNode) RemoveNode(ctx context.Context, id string, force bool) (cluster.Removal, error) {
-	return fakeRemoval(id), n.change(ctx, "remove %s %t", id, force)
+func (n *fakeNode) RemoveNode(ctx context.Context, id string, o cluster.RemoveOptions) (cluster.Removal, error) {
+	if want := (fsm.Actor{Name: adminActor, Role: adminActor, RequestID: o.By.RequestID, Address: "192.0.2.1"}); o.By != want {
+		return cluster.Removal{}, fmt.Errorf("removed by %+v", o.By)
+	}
+	return fakeRemoval(id), n.change(ctx, "remove %s %t", id, o.Force)
 }
 
 func fakeRemoval(id string) cluster.Removal {

@@ -36,7 +36,7 @@ type node interface {
 
 	AddNode(ctx context.Context, raftAddr string, nonVoter bool) (cluster.NodeStatus, error)
 	PlanRemoval(id string) (cluster.Removal, error)
-	RemoveNode(ctx context.Context, id string, force bool) (cluster.Removal, error)
+	RemoveNode(ctx context.Context, id string, options cluster.RemoveOptions) (cluster.Removal, error)
 	PromoteNode(ctx context.Context, id string) (cluster.NodeStatus, error)
 	TransferLeadership(ctx context.Context, id string) (leader string, err error)
 
