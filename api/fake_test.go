@@ -226,6 +226,33 @@ func (n *fakeNode) ListLocks(_ context.Context, q fsm.LockQuery, cursor string) 
 	return found, fmt.Sprint(next), nil
 }
 
+func (n *fakeNode) ListEvents(_ context.Context, q fsm.EventQuery) (fsm.EventPage, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.nextFailure(); err != nil {
+		return fsm.EventPage{}, err
+	}
+	return n.machine.EventLog().List(q), nil
+}
+
+func (n *fakeNode) CountEvents(_ context.Context, q fsm.EventQuery) ([]fsm.EventCount, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.nextFailure(); err != nil {
+		return nil, err
+	}
+	return n.machine.EventLog().Count(q), nil
+}
+
+func (n *fakeNode) Event(_ context.Context, tenant fsm.TenantID, id fsm.EventID) (*fsm.Event, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.nextFailure(); err != nil {
+		return nil, err
+	}
+	return n.machine.Event(tenant, id), nil
+}
+
 func (n *fakeNode) CatchUp(context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -25,6 +25,10 @@ type node interface {
 	ListLocks(ctx context.Context, query fsm.LockQuery, cursor string) (found []fsm.HeldLock, next string, err error)
 	CatchUp(ctx context.Context) error
 
+	ListEvents(ctx context.Context, q fsm.EventQuery) (fsm.EventPage, error)
+	CountEvents(ctx context.Context, q fsm.EventQuery) ([]fsm.EventCount, error)
+	Event(ctx context.Context, tenant fsm.TenantID, id fsm.EventID) (*fsm.Event, error)
+
 	Directory() *fsm.Directory
 	Usage(t fsm.TenantID) cluster.Usage
 	EventUsage(t fsm.TenantID) (month fsm.Month, events int64)

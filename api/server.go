@@ -52,6 +52,8 @@ type Server struct {
 	requestRate  func(*fsm.Tenant) int
 	perKey       *buckets[[32]byte] // by the key's hash
 	perAddress   *buckets[netip.Addr]
+	perReplayer  *buckets[fsm.TenantID]
+	perLister    *buckets[fsm.TenantID]
 	failedAuth   *failedAuth
 	certificates *certificates
 	webhookBytes atomic.Int64 // of the bodies that providers have sent and that are being answered
@@ -83,6 +85,8 @@ func New(cfg Config) (*Server, error) {
 
 		perKey:       newBuckets[[32]byte]("requests", requestWindow),
 		perAddress:   newBuckets[netip.Addr]("address", addressWindow),
+		perReplayer:  newBuckets[fsm.TenantID]("replays", replayWindow),
+		perLister:    newBuckets[fsm.TenantID]("listings", listingWindow),
 		failedAuth:   newFailedAuth(cfg.FailedAuthPerSecond),
 		certificates: newCertificates(),
 	}
