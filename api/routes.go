@@ -121,7 +121,22 @@ func (s *Server) routes() []route {
 		},
 		sourceRoutes("/v1", roleTenant, fsm.ScopeWebhooksWrite),
 		sourceRoutes(oneTenant, roleAdmin, 0),
+		eventRoutes("/v1", roleTenant, fsm.ScopeEventsRead, fsm.ScopeWebhooksWrite),
+		eventRoutes(oneTenant, roleAdmin, 0, 0),
 	)
+}
+
+// eventRoutes are the calls about the events of one tenant.
+func eventRoutes(under string, as role, read, write fsm.Scopes) []route {
+	const small = smallBodyBytes
+	events, oneEvent := under+"/events", under+"/events/:event"
+	return []route{
+		{method: "GET", path: events, role: as, scope: read, handle: listEvents},
+		{method: "GET", path: oneEvent, role: as, scope: read, handle: showEvent},
+		{method: "POST", path: oneEvent + "/replay", role: as, scope: write, limit: small, handle: replayEvent},
+		{method: "POST", path: oneEvent + "/ignore", role: as, scope: write, limit: small, handle: ignoreEvent},
+		{method: "POST", path: under + "/replays", role: as, scope: write, limit: small, handle: replayEvents},
+	}
 }
 
 // sourceRoutes are the calls about the sources of one tenant.
