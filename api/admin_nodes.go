@@ -53,7 +53,7 @@ func removeNode(x *exchange) {
 			removal, err = x.node.PlanRemoval(id)
 			return err
 		}
-		removal, err = x.node.RemoveNode(ctx, id, f.force)
+		removal, err = x.node.RemoveNode(ctx, id, cluster.RemoveOptions{Force: f.force, By: x.actor()})
 		return err
 	})
 	if ok {

@@ -139,7 +139,7 @@ type handingOver struct {
 	to   cluster.Peer // how the next leader is reached
 }
 
-func (n handingOver) RemoveNode(context.Context, string, bool) (cluster.Removal, error) {
+func (n handingOver) RemoveNode(context.Context, string, cluster.RemoveOptions) (cluster.Removal, error) {
 	n.follow(&n.to)
 	n.next.lead()
 	return cluster.Removal{}, cluster.ErrNotLeader

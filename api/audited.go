@@ -29,10 +29,15 @@ func (x *exchange) change(ctx context.Context, cmd fsm.Command, done fsm.Outcome
 
 // decideChange is change whatever the outcome.
 func (x *exchange) decideChange(ctx context.Context, cmd fsm.Command) *fsm.Result {
-	if x.featureLevel() >= fsm.LevelControl {
-		cmd = fsm.Audited{By: x.actor(), Command: cmd}
+	return x.decideOne(ctx, x.audited(cmd))
+}
+
+// audited is a change with who asked for it, if all nodes understand that.
+func (x *exchange) audited(cmd fsm.Command) fsm.Command {
+	if x.featureLevel() < fsm.LevelControl {
+		return cmd
 	}
-	return x.decideOne(ctx, cmd)
+	return fsm.Audited{By: x.actor(), Command: cmd}
 }
 
 func (x *exchange) featureLevel() uint32 { return x.node.Directory().FeatureLevel }

@@ -86,20 +86,39 @@ func authenticate(next handler) handler {
 	}
 }
 
-// identify finds out who calls. An Authorization header wins over a ticket.
+// identify finds out who calls. Credentials that are refused count against their source.
 func (x *exchange) identify() *problem {
-	if x.route.role == roleProvider {
-		return x.identifyProvider()
-	}
 	if x.route.role == roleAdmin && !x.s.admin.set {
 		return forbidden.problem("the admin API is off: the node has no admin token configured")
+	}
+	q, throttled := x.s.failedAuth.throttles(x)
+	p := x.identifyByAny(throttled)
+	switch {
+	case p == nil || p.kind.status != http.StatusForbidden:
+		return p
+	case throttled:
+		return x.throttled(q)
+	default:
+		x.s.failedAuth.count(x)
+		return p
+	}
+}
+
+// identifyByAny looks at what the caller presents. An Authorization header wins over a ticket.
+func (x *exchange) identifyByAny(throttled bool) *problem {
+	if x.route.role == roleProvider {
+		return x.identifyProvider()
 	}
 	if _, present := x.r.Header["Authorization"]; !present {
 		if ticketed, p := x.identifyByTicket(); ticketed || p != nil {
 			return p
 		}
 	}
-	return x.identifyBySecret()
+	secret, present := bearer(x.r.Header)
+	if x.route.role == roleAdmin {
+		return x.identifyAdmin(secret)
+	}
+	return x.identifyTenant(secret, present, throttled)
 }
 
 // identifyProvider knows nobody yet, but a node that forwards the request must show that it is one.
@@ -111,32 +130,6 @@ func (x *exchange) identifyProvider() *problem {
 	}
 	x.caller = caller{role: roleProvider}
 	return nil
-}
-
-// identifyBySecret accepts the API key or admin token of the Authorization header.
-func (x *exchange) identifyBySecret() *problem {
-	secret, present := bearer(x.r.Header)
-	q, throttled := x.s.failedKeys.throttles(x)
-	if throttled && !x.s.familiar.has(secret) {
-		return x.throttled(q)
-	}
-	var p *problem
-	if x.route.role == roleAdmin {
-		p = x.identifyAdmin(secret)
-	} else {
-		p = x.identifyTenant(secret, present)
-	}
-	switch {
-	case x.s.failedKeys.rate == 0:
-	case p == nil:
-		x.s.familiar.add(secret)
-	case p.kind.status == http.StatusForbidden:
-		x.s.failedKeys.count(x)
-		if throttled {
-			return x.throttled(q) // as if the secret had not been looked at
-		}
-	}
-	return p
 }
 
 func (x *exchange) identifyAdmin(secret string) *problem {
@@ -151,8 +144,9 @@ func (x *exchange) identifyAdmin(secret string) *problem {
 	return refusedKey()
 }
 
-// identifyTenant looks the key up. It computes one HMAC whatever was presented, so that time tells nothing.
-func (x *exchange) identifyTenant(secret string, present bool) *problem {
+// identifyTenant looks the key up. It computes one HMAC whatever was presented, so that time tells nothing. For a source
+// that is throttled, what this node knows is all that counts.
+func (x *exchange) identifyTenant(secret string, present, throttled bool) *problem {
 	wellFormed := present && wellFormedAPIKey(secret)
 	if !wellFormed {
 		secret = ""
@@ -160,7 +154,7 @@ func (x *exchange) identifyTenant(secret string, present bool) *problem {
 	dir := x.node.Directory()
 	hash := x.s.hashKey(dir, secret)
 	key := dir.KeyByHash(hash)
-	if (key == nil || !key.Good(x.s.now().UnixMilli())) && wellFormed && !x.node.IsLeader() {
+	if (key == nil || !key.Good(x.s.now().UnixMilli())) && wellFormed && !throttled && !x.node.IsLeader() {
 		// The key may have been made elsewhere a moment ago. One that is revoked or expired takes as long, so that time
 		// tells nothing.
 		ctx, cancel := context.WithTimeout(x.r.Context(), catchUpWait)
@@ -194,17 +188,10 @@ func (x *exchange) identifyByTicket() (ticketed bool, p *problem) {
 	if text == "" || p != nil {
 		return false, p
 	}
-	if q, throttled := x.s.failedTickets.throttles(x); throttled {
-		return true, x.throttled(q)
-	}
 	if p := x.readBody(); p != nil {
 		return true, p
 	}
-	p = x.admitTicket(text, query)
-	if p != nil {
-		x.s.failedTickets.count(x)
-	}
-	return true, p
+	return true, x.admitTicket(text, query)
 }
 
 // admitTicket makes the caller that the ticket names the caller of this request, if the ticket is good for it.

@@ -54,7 +54,7 @@ func TestRequestLimits(t *testing.T) {
 		padded := func(size int64) string {
 			body := `{"scope":"s","key":"k","token":"` + testTokenText + `","records":[{"scope":"s","key":"k"}],` +
 				`"provider":"stripe","secret":"whsec_1","amount":1,"currency":"usd"}`
-			if rt.method == "PATCH" {
+			if rt.method == "PATCH" || rt.path == "/v1/replays" { // which take no members they do not know
 				body = `{}`
 			}
 			return body + strings.Repeat(" ", int(size)-len(body))

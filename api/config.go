@@ -60,7 +60,8 @@ type Config struct {
 	MaxConnections int           // accepted at a time; more wait in the listener's backlog
 
 	// FailedAuthPerSecond is how many requests with refused credentials an address may send, in a burst five times as
-	// many, until its requests are refused unseen; default DefaultFailedAuthPerSecond, negative is NoLimit.
+	// many, until it gets 429 for all that this node does not know to be good; default DefaultFailedAuthPerSecond,
+	// negative is NoLimit.
 	FailedAuthPerSecond int
 	// RequestsPerAddress is how many requests per second an address may send to routes that ask for credentials, in a
 	// burst twice as many; 0 is no limit.

@@ -20,8 +20,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("%+v", s.cfg)
 	}
 	for failures, want := range map[int]int{0: 10, 3: 3, NoLimit: 0} {
-		if s, err := New(Config{FailedAuthPerSecond: failures}); err != nil || s.failedKeys.rate != want ||
-			s.failedTickets.rate != want {
+		if s, err := New(Config{FailedAuthPerSecond: failures}); err != nil || s.failedAuth.rate != want {
 			t.Errorf("%d refused credentials per second: %v", failures, err)
 		}
 	}

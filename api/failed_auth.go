@@ -6,16 +6,13 @@ import (
 	"time"
 )
 
-// failedAuth throttles sources whose credentials are refused, before anything is hashed for them. Only a refusal takes a
-// token, so a caller whose credentials are good is never counted.
+// failedAuth throttles sources whose credentials are refused: keys, admin tokens and tickets. Only a refusal takes a token,
+// so a caller whose credentials are good is never counted.
 //
-// A source without tokens is refused whatever it presents, because to look is to hash, with one exception: a secret that
-// this node has lately found good is looked at. Without it, one caller with a wrong key would shut out all others
-// behind the same proxy or translated address. Who comes there with a key that this node has not seen yet waits until
-// the source has a token.
-//
-// Tickets have buckets of their own, so that callers with wrong keys do not keep the requests out that a node forwards
-// from their address.
+// A source without tokens is still looked at, which is one HMAC in this node's own state: whoever is good by that passes,
+// so one caller with a wrong key does not shut out all others behind the same proxy or translated address. All that is
+// refused gets the same answer, 429, and nobody else is asked about it: a key that was made on another node a moment ago
+// may have to wait until the source has a token.
 type failedAuth struct {
 	rate    int // refusals per second and source; 0 is no limit
 	sources *buckets[netip.Addr]
@@ -51,7 +48,7 @@ func (f *failedAuth) throttles(x *exchange) (quota, bool) {
 	return f.sources.empty(x.source(), x.s.now())
 }
 
-// throttled is the refusal of a source without tokens.
+// throttled is the refusal of credentials that are not good, from a source without tokens.
 func (x *exchange) throttled(q quota) *problem {
 	return x.limited(limitedFailedAuth, q, "too many requests with refused credentials came from this address")
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -28,10 +27,12 @@ func exhaust(t testing.TB, s *Server, remote string) {
 	}
 }
 
-func TestFailedAuthIsThrottledBeforeHashing(t *testing.T) {
+func TestFailedAuthIsThrottled(t *testing.T) {
 	t.Parallel()
 	n, key := newFakeNode(t, "n1")
 	unknown, _ := NewAPIKey(strings.NewReader(strings.Repeat("abcdefghij", 100)))
+	revoked := newKey(n, "key_2", "ABCDEFGHIJ")
+	n.apply(fsm.RevokeKey{Tenant: 1, PublicID: "key_2"})
 	s := newTestServer(t, n, nil)
 	hashed := countHashes(s)
 	const remote = "192.0.2.1:1000"
@@ -39,12 +40,9 @@ func TestFailedAuthIsThrottledBeforeHashing(t *testing.T) {
 		headers := [][]string{nil, {asTenant(unknown)}, {"Authorization: Basic x"}, {asTenant("ck_x")}}[i%4]
 		wantProblem(t, attempt(t, s, remote, headers...), invalidAPIKey)
 	}
-	if got := hashed.Load(); got != failedAuthBurst {
-		t.Fatalf("%d keys were hashed, want %d: each refusal costs the same", got, failedAuthBurst)
-	}
 	answers := map[string]bool{}
 	for _, headers := range [][]string{
-		nil, {asTenant(unknown)}, {"Authorization: Basic x"}, {asTenant(key)}, {asAdmin}, {asTenant(key), asTenant(key)},
+		nil, {asTenant(unknown)}, {asTenant(revoked)}, {"Authorization: Basic x"}, {asAdmin}, {asTenant(key), asTenant(key)},
 		{"X-Forwarded-For: 192.0.2.9"}, {hopsHeader + ": 1", requestIDHeader + ": x"},
 	} {
 		w := attempt(t, s, remote, headers...)
@@ -58,9 +56,9 @@ func TestFailedAuthIsThrottledBeforeHashing(t *testing.T) {
 	if len(answers) != 1 {
 		t.Errorf("the answers tell what was presented: %v", answers)
 	}
-	wantProblem(t, from(t, s, remote, "GET", "/v1/admin/status", "", asAdmin), rateLimited)
-	if got := hashed.Load(); got != failedAuthBurst || limitedBy(s, limitedFailedAuth) != 9 {
-		t.Errorf("%d keys were hashed, %g refusals counted", got, limitedBy(s, limitedFailedAuth))
+	wantProblem(t, from(t, s, remote, "GET", "/v1/admin/status", "", asTenant(key)), rateLimited)
+	if got := limitedBy(s, limitedFailedAuth); got != 9 || hashed.Load() != failedAuthBurst+9 {
+		t.Errorf("%g refusals counted, %d keys hashed: each is to cost one", got, hashed.Load())
 	}
 	n.advance(99 * time.Millisecond)
 	wantProblem(t, attempt(t, s, remote), rateLimited)
@@ -75,6 +73,37 @@ func TestFailedAuthIsThrottledBeforeHashing(t *testing.T) {
 	}
 	wantProblem(t, attempt(t, s, remote), invalidAPIKey)
 	wantProblem(t, attempt(t, s, remote), rateLimited)
+}
+
+// TestGoodCredentialsPassBesideBadOnes: callers are not shut out by others of the same address, whether or not this node has
+// met them before.
+func TestGoodCredentialsPassBesideBadOnes(t *testing.T) {
+	t.Parallel()
+	n, key := newFakeNode(t, "n1")
+	s := newTestServer(t, n, nil)
+	const remote, bad = "192.0.2.1:1000", 10_000
+	unknown, _ := NewAPIKey(strings.NewReader(strings.Repeat("abcdefghij", 100)))
+	good := 0
+	for i := range bad {
+		method := []string{"PUT", "POST"}[i%2]
+		want := invalidAPIKey
+		if i >= failedAuthBurst {
+			want = rateLimited
+		}
+		wantProblem(t, from(t, s, remote, method, "/v1/record", claimOf(i), asTenant(unknown)), want)
+		if i%100 < 2 {
+			if w := from(t, s, remote, method, "/v1/record", claimOf(i), asTenant(key)); w.Code != 200 {
+				t.Fatalf("%s beside %d bad keys: %d %s", method, i+1, w.Code, w.Body)
+			}
+			good++
+		}
+	}
+	if good != bad/50 || limitedBy(s, limitedFailedAuth) != bad-failedAuthBurst {
+		t.Errorf("%d good requests, %g throttled", good, limitedBy(s, limitedFailedAuth))
+	}
+	if w := from(t, s, remote, "GET", "/v1/admin/status", "", asAdmin); w.Code != 200 {
+		t.Errorf("the admin: %d %s", w.Code, w.Body)
+	}
 }
 
 func TestFailedAuthBySource(t *testing.T) {
@@ -93,82 +122,31 @@ func TestFailedAuthBySource(t *testing.T) {
 	}
 }
 
-// TestFamiliarSecretsPass: callers that this node knows are not shut out by others of the same address.
-func TestFamiliarSecretsPass(t *testing.T) {
-	t.Parallel()
-	n, key := newFakeNode(t, "n1")
-	revoked := newKey(n, "key_2", "abcdefghij")
-	s := newTestServer(t, n, nil)
-	const remote = "192.0.2.1:1000"
-	for _, credentials := range []string{asTenant(key), asTenant(revoked)} {
-		if w := attempt(t, s, "192.0.2.2:1", credentials); w.Code != 200 {
-			t.Fatalf("%d %s", w.Code, w.Body)
-		}
-	}
-	if w := from(t, s, "192.0.2.2:1", "GET", "/v1/admin/status", "", asAdmin); w.Code != 200 {
-		t.Fatalf("%d %s", w.Code, w.Body)
-	}
-	n.apply(fsm.RevokeKey{Tenant: 1, PublicID: "key_2"})
-	exhaust(t, s, remote)
-	for range 2 * failedAuthBurst {
-		if w := attempt(t, s, remote, asTenant(key)); w.Code != 200 {
-			t.Fatalf("%d %s", w.Code, w.Body)
-		}
-	}
-	if w := from(t, s, remote, "GET", "/v1/admin/status", "", asAdmin); w.Code != 200 {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
-	missing, known := attempt(t, s, remote), attempt(t, s, remote, asTenant(revoked))
-	if a, b := withoutID(missing), withoutID(known); a != b {
-		t.Errorf("a key that was good once is told apart:\n%s\n%s", a, b)
-	}
-	wantProblem(t, known, rateLimited)
-	wantProblem(t, from(t, s, remote, "GET", "/v1/admin/status", "", asTenant(key)), rateLimited)
-}
-
-func withoutID(w *httptest.ResponseRecorder) string {
-	return strings.Replace(w.Body.String(), w.Header().Get(requestIDHeader), "", 1)
-}
-
-// TestTicketsAreThrottledApart: wrong keys do not keep tickets out, nor wrong tickets keys, and a body is not read for a
-// ticket that is not looked at.
-func TestTicketsAreThrottledApart(t *testing.T) {
+// TestTicketsAreThrottled: bad tickets count like bad keys, and neither keeps good ones out.
+func TestTicketsAreThrottled(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, FollowersRedirect)
-	const remote = "192.0.2.1:1000"
 	body := `{"scope":"s","key":"k"}`
 	location := p.redirected(t, "POST", "/v1/record", body, asTenant(p.key))
-	exhaust(t, p.leaderAPI, remote)
-	if w := from(t, p.leaderAPI, remote, "POST", location, body); w.Code != 200 {
-		t.Errorf("a good ticket: %d %s", w.Code, w.Body)
-	}
-	const other = "192.0.2.2:1000"
-	for range failedAuthBurst {
-		wantProblem(t, from(t, p.leaderAPI, other, "POST", location+"x", body), invalidAPIKey)
-	}
-	r := httptest.NewRequest("POST", location+"x", unreadable{t})
-	r.RemoteAddr = other
-	w := httptest.NewRecorder()
-	p.leaderAPI.ServeHTTP(w, r)
-	wantProblem(t, w, rateLimited)
-	wantProblem(t, from(t, p.leaderAPI, other, "POST", location, body), rateLimited)
-	if w := attempt(t, p.leaderAPI, other, asTenant(p.key)); w.Code != 200 {
-		t.Errorf("a good key: %d %s", w.Code, w.Body)
-	}
-	p.leader.advance(100 * time.Millisecond)
-	for range 3 {
-		if w := from(t, p.leaderAPI, other, "POST", location, body); w.Code != 200 {
-			t.Errorf("a good ticket takes tokens: %d %s", w.Code, w.Body)
+	for i, remote := range []string{"192.0.2.1:1000", "192.0.2.2:1000"} {
+		for range failedAuthBurst {
+			if i == 0 {
+				wantProblem(t, attempt(t, p.leaderAPI, remote), invalidAPIKey)
+			} else {
+				wantProblem(t, from(t, p.leaderAPI, remote, "POST", location+"x", body), invalidAPIKey)
+			}
+		}
+		wantProblem(t, attempt(t, p.leaderAPI, remote), rateLimited)
+		wantProblem(t, from(t, p.leaderAPI, remote, "POST", location+"x", body), rateLimited)
+		for range 3 {
+			if w := from(t, p.leaderAPI, remote, "POST", location, body); w.Code != 200 {
+				t.Errorf("a good ticket: %d %s", w.Code, w.Body)
+			}
+			if w := attempt(t, p.leaderAPI, remote, asTenant(p.key)); w.Code != 200 {
+				t.Errorf("a good key: %d %s", w.Code, w.Body)
+			}
 		}
 	}
-}
-
-// unreadable is a body that must not be read.
-type unreadable struct{ t testing.TB }
-
-func (u unreadable) Read([]byte) (int, error) {
-	u.t.Error("the body was read")
-	return 0, io.EOF
 }
 
 // TestForwardingIsNotAFailedAuth: a node may pass on any number of requests, and the source of one with a wrong key is
@@ -184,7 +162,7 @@ func TestForwardingIsNotAFailedAuth(t *testing.T) {
 	exhaust(t, p.followerAPI, "192.0.2.2:1")
 	wantProblem(t, attempt(t, p.followerAPI, "192.0.2.2:1"), rateLimited)
 	wantProblem(t, attempt(t, p.followerAPI, "192.0.2.3:1"), invalidAPIKey)
-	if len(p.leaderAPI.failedKeys.sources.byKey)+len(p.leaderAPI.failedTickets.sources.byKey) != 0 {
+	if len(p.leaderAPI.failedAuth.sources.byKey) != 0 {
 		t.Error("the leader has counted what it did not see")
 	}
 	// Tickets under a key of the leader's earlier life: whoever asked has done nothing wrong.
@@ -193,7 +171,6 @@ func TestForwardingIsNotAFailedAuth(t *testing.T) {
 		wantProblem(t, from(t, p.followerAPI, "192.0.2.1:1", "POST", "/v1/record", claimOf(1), asTenant(p.key)), noLeader)
 	}
 	p.peer.TicketKey = p.leader.ticket
-	p.leader.advance(100 * time.Millisecond)
 	for range 3 {
 		if w := from(t, p.followerAPI, "192.0.2.1:1", "POST", "/v1/record", claimOf(1), asTenant(p.key)); w.Code != 200 {
 			t.Errorf("%d %s", w.Code, w.Body)
@@ -201,17 +178,33 @@ func TestForwardingIsNotAFailedAuth(t *testing.T) {
 	}
 }
 
-// TestFollowerDoesNotAskForAThrottledSource: an unknown key costs the leader a question, too.
+// TestFollowerDoesNotAskForAThrottledSource: an unknown key costs the leader a question. A key that was made elsewhere a
+// moment ago is found as soon as the source has a token.
 func TestFollowerDoesNotAskForAThrottledSource(t *testing.T) {
 	t.Parallel()
-	n, _ := newFakeNode(t, "n2")
+	n, known := newFakeNode(t, "n2")
+	ahead, _ := newFakeNode(t, "n1")
+	made := newKey(ahead, "key_2", "abcdefghij")
 	n.follow(&cluster.Peer{ID: "n1", HTTPURL: "http://n1", TicketKey: []byte("k")})
+	n.catchUp = ahead.machine
 	s := newTestServer(t, n, nil)
-	exhaust(t, s, "192.0.2.1:1")
-	unknown, _ := NewAPIKey(strings.NewReader(strings.Repeat("abcdefghij", 100)))
-	wantProblem(t, attempt(t, s, "192.0.2.1:1", asTenant(unknown)), rateLimited)
-	if n.asked != 0 {
-		t.Errorf("the leader was asked %d times", n.asked)
+	const remote = "192.0.2.1:1"
+	stale := func(key string) *httptest.ResponseRecorder {
+		return from(t, s, remote, "GET", "/v1/record?scope=s&key=k&consistency=stale", "", asTenant(key))
+	}
+	exhaust(t, s, remote)
+	wantProblem(t, stale(made), rateLimited)
+	if w := stale(known); w.Code != 200 || n.asked != 0 {
+		t.Errorf("a key of this node: %d %s, and the leader was asked %d times", w.Code, w.Body, n.asked)
+	}
+	n.advance(100 * time.Millisecond)
+	if w := stale(made); w.Code != 200 || n.asked != 1 {
+		t.Errorf("a key that was just made: %d %s, and the leader was asked %d times", w.Code, w.Body, n.asked)
+	}
+	wantProblem(t, attempt(t, s, remote), invalidAPIKey)
+	wantProblem(t, attempt(t, s, remote), rateLimited)
+	if w := stale(made); w.Code != 200 || n.asked != 1 {
+		t.Errorf("once it is known here: %d %s, and the leader was asked %d times", w.Code, w.Body, n.asked)
 	}
 }
 
@@ -225,7 +218,7 @@ func TestFailedAuthOff(t *testing.T) {
 	}
 	wantProblem(t, from(t, s, "192.0.2.1:1", "POST", "/v1/record?ticket=x", claimOf(1)), invalidAPIKey)
 	attempt(t, s, "192.0.2.1:1", asTenant(key))
-	if len(s.failedKeys.sources.byKey)+len(s.failedTickets.sources.byKey) != 0 || s.familiar.has(key) {
+	if len(s.failedAuth.sources.byKey) != 0 {
 		t.Error("a limit that is off keeps accounts")
 	}
 }
@@ -235,16 +228,16 @@ func TestQuietOnceNothingFails(t *testing.T) {
 	t.Parallel()
 	n, _ := newFakeNode(t, "n1")
 	s := newTestServer(t, n, nil)
-	if !s.failedKeys.quiet(s.now) {
+	if !s.failedAuth.quiet(s.now) {
 		t.Error("looks before anything failed")
 	}
 	wantProblem(t, attempt(t, s, "192.0.2.1:1"), invalidAPIKey)
 	n.advance(failedAuthWindow*time.Second - time.Millisecond)
-	if s.failedKeys.quiet(s.now) {
+	if s.failedAuth.quiet(s.now) {
 		t.Error("does not look while a bucket may be empty")
 	}
 	n.advance(time.Millisecond)
-	if !s.failedKeys.quiet(s.now) || s.failedKeys.until.Load() != 0 {
+	if !s.failedAuth.quiet(s.now) || s.failedAuth.until.Load() != 0 {
 		t.Error("looks for longer than it takes to fill a bucket")
 	}
 }
@@ -254,7 +247,7 @@ func TestManySources(t *testing.T) {
 	t.Parallel()
 	n, _ := newFakeNode(t, "n1")
 	s := newTestServer(t, n, nil)
-	s.failedKeys.sources.most = 100
+	s.failedAuth.sources.most = 100
 	exhaust(t, s, "192.0.2.1:1")
 	for i := range 1000 {
 		wantProblem(t, attempt(t, s, fmt.Sprintf("[2001:db8:%x::1]:1", i)), invalidAPIKey)
@@ -262,7 +255,7 @@ func TestManySources(t *testing.T) {
 			wantProblem(t, attempt(t, s, "192.0.2.1:1"), rateLimited)
 		}
 	}
-	if got := len(s.failedKeys.sources.byKey); got != 100 {
+	if got := len(s.failedAuth.sources.byKey); got != 100 {
 		t.Errorf("%d buckets", got)
 	}
 }

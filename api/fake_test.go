@@ -226,6 +226,33 @@ func (n *fakeNode) ListLocks(_ context.Context, q fsm.LockQuery, cursor string) 
 	return found, fmt.Sprint(next), nil
 }
 
+func (n *fakeNode) ListEvents(_ context.Context, q fsm.EventQuery) (fsm.EventPage, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.nextFailure(); err != nil {
+		return fsm.EventPage{}, err
+	}
+	return n.machine.EventLog().List(q), nil
+}
+
+func (n *fakeNode) CountEvents(_ context.Context, q fsm.EventQuery) ([]fsm.EventCount, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.nextFailure(); err != nil {
+		return nil, err
+	}
+	return n.machine.EventLog().Count(q), nil
+}
+
+func (n *fakeNode) Event(_ context.Context, tenant fsm.TenantID, id fsm.EventID) (*fsm.Event, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.nextFailure(); err != nil {
+		return nil, err
+	}
+	return n.machine.Event(tenant, id), nil
+}
+
 func (n *fakeNode) CatchUp(context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -316,8 +343,11 @@ func (n *fakeNode) PlanRemoval(id string) (cluster.Removal, error) {
 	return fakeRemoval(id), n.change(context.Background(), "plan %s", id)
 }
 
-func (n *fakeNode) RemoveNode(ctx context.Context, id string, force bool) (cluster.Removal, error) {
-	return fakeRemoval(id), n.change(ctx, "remove %s %t", id, force)
+func (n *fakeNode) RemoveNode(ctx context.Context, id string, o cluster.RemoveOptions) (cluster.Removal, error) {
+	if want := (fsm.Actor{Name: adminActor, Role: adminActor, RequestID: o.By.RequestID, Address: "192.0.2.1"}); o.By != want {
+		return cluster.Removal{}, fmt.Errorf("removed by %+v", o.By)
+	}
+	return fakeRemoval(id), n.change(ctx, "remove %s %t", id, o.Force)
 }
 
 func fakeRemoval(id string) cluster.Removal {

@@ -137,8 +137,7 @@ func (x *exchange) relay(resp *http.Response, doubtful bool) verdict {
 	return answered
 }
 
-// throttlesTickets reports whether a 429 of the leader is about tickets that it refused before, and not about the
-// caller.
+// throttlesTickets reports whether a 429 of the leader is about this ticket, which it refuses, and not about the caller.
 func throttlesTickets(h http.Header) bool {
 	return strings.HasPrefix(h.Get(rateLimitHeader), `"`+failedAuthPolicy+`";`)
 }

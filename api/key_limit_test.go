@@ -279,7 +279,7 @@ func TestNoLimitLeavesNoTrace(t *testing.T) {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 	}
-	if len(s.perKey.byKey)+len(s.perAddress.byKey)+len(s.failedKeys.sources.byKey) != 0 {
+	if len(s.perKey.byKey)+len(s.perAddress.byKey)+len(s.failedAuth.sources.byKey) != 0 {
 		t.Error("there are buckets")
 	}
 }

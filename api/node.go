@@ -25,6 +25,10 @@ type node interface {
 	ListLocks(ctx context.Context, query fsm.LockQuery, cursor string) (found []fsm.HeldLock, next string, err error)
 	CatchUp(ctx context.Context) error
 
+	ListEvents(ctx context.Context, q fsm.EventQuery) (fsm.EventPage, error)
+	CountEvents(ctx context.Context, q fsm.EventQuery) ([]fsm.EventCount, error)
+	Event(ctx context.Context, tenant fsm.TenantID, id fsm.EventID) (*fsm.Event, error)
+
 	Directory() *fsm.Directory
 	Usage(t fsm.TenantID) cluster.Usage
 	EventUsage(t fsm.TenantID) (month fsm.Month, events int64)
@@ -36,7 +40,7 @@ type node interface {
 
 	AddNode(ctx context.Context, raftAddr string, nonVoter bool) (cluster.NodeStatus, error)
 	PlanRemoval(id string) (cluster.Removal, error)
-	RemoveNode(ctx context.Context, id string, force bool) (cluster.Removal, error)
+	RemoveNode(ctx context.Context, id string, options cluster.RemoveOptions) (cluster.Removal, error)
 	PromoteNode(ctx context.Context, id string) (cluster.NodeStatus, error)
 	TransferLeadership(ctx context.Context, id string) (leader string, err error)
 

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // NoLimit is a rate without a limit where 0 means the default.
@@ -17,6 +19,8 @@ const (
 	requestWindow    = 2
 	addressWindow    = 2
 	failedAuthWindow = 5
+	replayWindow     = 5
+	listingWindow    = 5
 )
 
 // limitReason says which limit refused a request, for the metrics.
@@ -26,9 +30,11 @@ const (
 	limitedKey        limitReason = "key"
 	limitedAddress    limitReason = "address"
 	limitedFailedAuth limitReason = "failed_auth"
+	limitedReplays    limitReason = "replays"
+	limitedListings   limitReason = "listings"
 )
 
-var limitReasons = []limitReason{limitedKey, limitedAddress, limitedFailedAuth}
+var limitReasons = []limitReason{limitedKey, limitedAddress, limitedFailedAuth, limitedReplays, limitedListings}
 
 // limited is the refusal of a request for which a bucket has too few tokens.
 func (x *exchange) limited(reason limitReason, q quota, format string, args ...any) *problem {
@@ -37,6 +43,21 @@ func (x *exchange) limited(reason limitReason, q quota, format string, args ...a
 	p := rateLimited.problem(format, args...)
 	p.quota, p.limit, p.retryAfter = &q, int64(q.rate), q.wait
 	return p
+}
+
+// takeOfTenant takes tokens from a tenant's bucket, at the leader: so a tenant has one in the cluster. If it reports false,
+// the answer is written.
+func (x *exchange) takeOfTenant(b *buckets[fsm.TenantID], t *fsm.Tenant, perSecond, tokens int, reason limitReason,
+	words string,
+) bool {
+	if !x.node.IsLeader() {
+		return true
+	}
+	q, ok := b.take(t.ID, perSecond, tokens, x.s.now())
+	if !ok {
+		x.refuse(x.limited(reason, q, "%s; nothing was changed", words))
+	}
+	return ok
 }
 
 // Header fields of draft-ietf-httpapi-ratelimit-headers.

@@ -83,6 +83,8 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/admin/usage", role: roleAdmin, handle: listUsage},
 		{method: "GET", path: "/v1/admin/audit", role: roleAdmin, handle: showAudit},
 
+		{method: "POST", path: "/v1/admin/kek/rewrap", role: roleAdmin, limit: small, handle: rewrapDataKeys},
+
 		{method: "GET", path: plans, role: roleAdmin, handle: listPlans},
 		{method: "GET", path: onePlan, role: roleAdmin, handle: showPlan},
 		{method: "PUT", path: onePlan, role: roleAdmin, limit: small, handle: putPlan},
@@ -110,9 +112,31 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/readyz", role: rolePublic, handle: showReady},
 		{method: "GET", path: "/metrics", role: rolePublic, handle: s.newMetricsPage()},
 	},
+		[]route{
+			{method: "GET", path: "/v1/tenant", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: showOwnTenant},
+			{method: "PATCH", path: "/v1/tenant", role: roleTenant, scope: fsm.ScopeAdminTenant, limit: small, handle: updateOwnTenant},
+			{method: "GET", path: "/v1/keys", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: listKeys},
+			{method: "POST", path: "/v1/keys", role: roleTenant, scope: fsm.ScopeAdminTenant, limit: small, handle: createKey},
+			{method: "DELETE", path: "/v1/keys/:key", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: revokeKey},
+		},
 		sourceRoutes("/v1", roleTenant, fsm.ScopeWebhooksWrite),
 		sourceRoutes(oneTenant, roleAdmin, 0),
+		eventRoutes("/v1", roleTenant, fsm.ScopeEventsRead, fsm.ScopeWebhooksWrite),
+		eventRoutes(oneTenant, roleAdmin, 0, 0),
 	)
+}
+
+// eventRoutes are the calls about the events of one tenant.
+func eventRoutes(under string, as role, read, write fsm.Scopes) []route {
+	const small = smallBodyBytes
+	events, oneEvent := under+"/events", under+"/events/:event"
+	return []route{
+		{method: "GET", path: events, role: as, scope: read, handle: listEvents},
+		{method: "GET", path: oneEvent, role: as, scope: read, handle: showEvent},
+		{method: "POST", path: oneEvent + "/replay", role: as, scope: write, limit: small, handle: replayEvent},
+		{method: "POST", path: oneEvent + "/ignore", role: as, scope: write, limit: small, handle: ignoreEvent},
+		{method: "POST", path: under + "/replays", role: as, scope: write, limit: small, handle: replayEvents},
+	}
 }
 
 // sourceRoutes are the calls about the sources of one tenant.

@@ -49,14 +49,14 @@ type Server struct {
 	keyHasher atomic.Pointer[keyHasher]
 
 	// requestRate is how many claims per second each API key of a tenant may make; 0 is no limit.
-	requestRate   func(*fsm.Tenant) int
-	perKey        *buckets[[32]byte] // by the key's hash
-	perAddress    *buckets[netip.Addr]
-	failedKeys    *failedAuth // API keys and admin tokens
-	failedTickets *failedAuth
-	familiar      *familiar
-	certificates  *certificates
-	webhookBytes  atomic.Int64 // of the bodies that providers have sent and that are being answered
+	requestRate  func(*fsm.Tenant) int
+	perKey       *buckets[[32]byte] // by the key's hash
+	perAddress   *buckets[netip.Addr]
+	perReplayer  *buckets[fsm.TenantID]
+	perLister    *buckets[fsm.TenantID]
+	failedAuth   *failedAuth
+	certificates *certificates
+	webhookBytes atomic.Int64 // of the bodies that providers have sent and that are being answered
 
 	// draining ends when draining starts, base when requests in flight are cancelled.
 	draining      context.Context
@@ -83,12 +83,12 @@ func New(cfg Config) (*Server, error) {
 		forwarder: newForwarder(cfg.ForwardRoots),
 		now:       time.Now,
 
-		perKey:        newBuckets[[32]byte]("requests", requestWindow),
-		perAddress:    newBuckets[netip.Addr]("address", addressWindow),
-		failedKeys:    newFailedAuth(cfg.FailedAuthPerSecond),
-		failedTickets: newFailedAuth(cfg.FailedAuthPerSecond),
-		familiar:      newFamiliar(),
-		certificates:  newCertificates(),
+		perKey:       newBuckets[[32]byte]("requests", requestWindow),
+		perAddress:   newBuckets[netip.Addr]("address", addressWindow),
+		perReplayer:  newBuckets[fsm.TenantID]("replays", replayWindow),
+		perLister:    newBuckets[fsm.TenantID]("listings", listingWindow),
+		failedAuth:   newFailedAuth(cfg.FailedAuthPerSecond),
+		certificates: newCertificates(),
 	}
 	s.requestRate = s.planRate
 	cfg.AdminToken = ""

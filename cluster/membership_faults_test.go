@@ -66,7 +66,7 @@ func TestConcurrentRemovals(t *testing.T) {
 	var removing sync.WaitGroup
 	errs := make([]error, 2)
 	for i := range errs {
-		removing.Go(func() { _, errs[i] = leader.RemoveNode(ctx, followers[i].ID(), false) })
+		removing.Go(func() { _, errs[i] = leader.RemoveNode(ctx, followers[i].ID(), RemoveOptions{}) })
 	}
 	time.Sleep(200 * time.Millisecond) // both wait for their turn; if they do not yet, the test is only easier
 	release()
@@ -91,7 +91,7 @@ func TestRemoveHalfAdmitted(t *testing.T) {
 	if err := n.decide(t.Context(), fsm.AdmitMember{NodeID: "ghost", DiskID: "0011"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.RemoveNode(t.Context(), "ghost", false); err != nil {
+	if _, err := n.RemoveNode(t.Context(), "ghost", RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if m := n.Directory().Member("ghost"); m == nil || !m.Retired() {
@@ -196,7 +196,7 @@ func TestFounderRemoved(t *testing.T) {
 	if err := empty.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := leader.RemoveNode(t.Context(), h.cfg.NodeID, false); err != nil {
+	if _, err := leader.RemoveNode(t.Context(), h.cfg.NodeID, RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	back := h.start(t)

@@ -130,9 +130,14 @@ func TestRemove(t *testing.T) {
 	if err != nil || !plan.Safe || !plan.Voter || plan.Voters != 2 || plan.Quorum != 2 {
 		t.Fatalf("%+v, %v", plan, err)
 	}
-	waitFor(t, "the features to be known", func() bool { return leader.Directory().FeatureLevel >= 2 })
-	if _, err := leader.RemoveNode(t.Context(), gone.ID(), false); err != nil {
+	waitFor(t, "the features to be known", func() bool { return leader.Directory().FeatureLevel >= fsm.LevelControl })
+	by := fsm.Actor{Name: "admin", Role: "admin", RequestID: "r", Address: "192.0.2.1"}
+	if _, err := leader.RemoveNode(t.Context(), gone.ID(), RemoveOptions{By: by}); err != nil {
 		t.Fatal(err)
+	}
+	entries, _ := leader.AuditLog(0, 1000)
+	if last := entries[len(entries)-1]; last.Action != "member.retire" || last.Target != gone.ID() || last.By != by {
+		t.Errorf("audited as %+v", last)
 	}
 	if got := leader.Status(); got.Voters != 2 {
 		t.Errorf("%+v", got)
@@ -147,7 +152,7 @@ func TestRemove(t *testing.T) {
 	if _, err := Open(t.Context(), hosts[at].cfg); !errors.Is(err, ErrRemoved) {
 		t.Errorf("came back with its disk: %v", err)
 	}
-	_, err = leader.RemoveNode(t.Context(), gone.ID(), false)
+	_, err = leader.RemoveNode(t.Context(), gone.ID(), RemoveOptions{})
 	wantRefused(t, err, ReasonRetiredNode)
 	hosts[at].cfg.DataDir = t.TempDir()
 	again := hosts[at].start(t)
@@ -164,7 +169,7 @@ func TestRemoveAbsent(t *testing.T) {
 	at := slices.IndexFunc(hosts, func(h *host) bool { return h.node == gone })
 	waitFor(t, "the features to be known", func() bool { return leader.Directory().FeatureLevel >= 2 })
 	closeNode(t, gone)
-	if _, err := leader.RemoveNode(t.Context(), gone.ID(), false); err != nil {
+	if _, err := leader.RemoveNode(t.Context(), gone.ID(), RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	term := leader.raft.CurrentTerm()
@@ -182,24 +187,24 @@ func TestRemoveGuards(t *testing.T) {
 	t.Parallel()
 	leader, followers := newCluster(t)
 	waitFor(t, "the features to be known", func() bool { return leader.Directory().FeatureLevel >= 2 })
-	_, err := leader.RemoveNode(t.Context(), "nobody", false)
+	_, err := leader.RemoveNode(t.Context(), "nobody", RemoveOptions{})
 	wantRefused(t, err, ReasonUnknownNode, "nobody")
-	if _, err := followers[0].RemoveNode(t.Context(), leader.ID(), false); !errors.Is(err, ErrNotLeader) {
+	if _, err := followers[0].RemoveNode(t.Context(), leader.ID(), RemoveOptions{}); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("a follower: %v", err)
 	}
 	dead, alive := followers[0], followers[1]
 	closeNode(t, dead)
 	waitFor(t, "the loss to be seen", func() bool { return leader.Status().HealthyVoters == 2 })
-	_, err = leader.RemoveNode(t.Context(), alive.ID(), false)
+	_, err = leader.RemoveNode(t.Context(), alive.ID(), RemoveOptions{})
 	wantRefused(t, err, ReasonQuorumAtRisk, "2 voters, of which 1 are healthy and 2 are needed")
-	plan, err := leader.RemoveNode(t.Context(), dead.ID(), false)
+	plan, err := leader.RemoveNode(t.Context(), dead.ID(), RemoveOptions{})
 	if err != nil || plan.Voters != 2 || plan.Healthy != 2 {
 		t.Fatalf("%+v, %v", plan, err)
 	}
-	if _, err := leader.RemoveNode(t.Context(), alive.ID(), false); err != nil {
+	if _, err := leader.RemoveNode(t.Context(), alive.ID(), RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = leader.RemoveNode(t.Context(), leader.ID(), true)
+	_, err = leader.RemoveNode(t.Context(), leader.ID(), RemoveOptions{Force: true})
 	wantRefused(t, err, ReasonQuorumAtRisk, "only voter")
 	newTenant(t, leader)
 }
@@ -209,11 +214,11 @@ func TestRemoveLeader(t *testing.T) {
 	t.Parallel()
 	leader, followers := newCluster(t)
 	waitFor(t, "the features to be known", func() bool { return leader.Directory().FeatureLevel >= 2 })
-	if _, err := leader.RemoveNode(t.Context(), leader.ID(), false); !errors.Is(err, ErrNotLeader) {
+	if _, err := leader.RemoveNode(t.Context(), leader.ID(), RemoveOptions{}); !errors.Is(err, ErrNotLeader) {
 		t.Fatal(err)
 	}
 	next := waitForLeader(t, followers...)
-	if _, err := next.RemoveNode(t.Context(), leader.ID(), false); err != nil {
+	if _, err := next.RemoveNode(t.Context(), leader.ID(), RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-leader.Fatal(); !errors.Is(err, ErrRemoved) {

@@ -146,10 +146,18 @@ func (n *Node) unknownNode(id string) error {
 // shortened cuts what a caller called a node to something that can be shown.
 func shortened(id string) string { return id[:min(len(id), fsm.MaxNodeIDBytes)] }
 
+// RemoveOptions are what goes with a removal.
+type RemoveOptions struct {
+	// Force has it done even if too few healthy voters are left.
+	Force bool
+	// By is who asked for it, for the audit log; without a name it is the cluster itself.
+	By fsm.Actor
+}
+
 // RemoveNode takes a node out of the cluster for good: its id is never used again. A removal that is not safe is
 // refused with ReasonQuorumAtRisk unless forced, and that of the only voter always. A leader that is to remove itself
 // hands the leadership over and fails with ErrNotLeader: the next leader is to be asked.
-func (n *Node) RemoveNode(ctx context.Context, id string, force bool) (Removal, error) {
+func (n *Node) RemoveNode(ctx context.Context, id string, options RemoveOptions) (Removal, error) {
 	release, err := n.steward.begin(ctx)
 	if err != nil {
 		return Removal{}, err
@@ -159,7 +167,7 @@ func (n *Node) RemoveNode(ctx context.Context, id string, force bool) (Removal, 
 	if err != nil {
 		return Removal{}, err
 	}
-	if !plan.Safe && (!force || plan.Voters == 0) {
+	if !plan.Safe && (!options.Force || plan.Voters == 0) {
 		return plan, refuse(ReasonQuorumAtRisk, "%s was not removed: %s", id, plan.Consequence)
 	}
 	if raft.ServerID(id) == n.id {
@@ -173,7 +181,7 @@ func (n *Node) RemoveNode(ctx context.Context, id string, force bool) (Removal, 
 	}
 	// The state machine first: from then on the id is spent, and whatever is interrupted here is taken up again by
 	// the leader's steward.
-	if err := n.decide(ctx, fsm.RetireMember{NodeID: id}); err != nil {
+	if err := n.decide(ctx, n.attributed(options.By, fsm.RetireMember{NodeID: id})); err != nil {
 		return plan, err
 	}
 	if err := n.expel(ctx, raft.ServerID(id)); err != nil {
@@ -181,8 +189,16 @@ func (n *Node) RemoveNode(ctx context.Context, id string, force bool) (Removal, 
 		n.log.Warn("a node is removed, but not out of the configuration yet", "removed", id, "error", err)
 		return plan, nil
 	}
-	n.log.Info("removed a node", "removed", id, "forced", force)
+	n.log.Info("removed a node", "removed", id, "forced", options.Force)
 	return plan, nil
+}
+
+// attributed is a command with who asked for it, where the cluster has an audit log and somebody did.
+func (n *Node) attributed(by fsm.Actor, cmd fsm.Command) fsm.Command {
+	if by.Name == "" || n.Directory().FeatureLevel < fsm.LevelControl {
+		return cmd
+	}
+	return fsm.Audited{By: by, Command: cmd}
 }
 
 // PromoteNode gives a member a vote, now if it has caught up. A member that joined as a non-voter for good is one no

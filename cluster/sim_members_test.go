@@ -61,7 +61,7 @@ func (c *simCluster) remove(s *simNode) {
 		}
 		ctx, cancel := context.WithTimeout(c.t.Context(), changeTimeout)
 		defer cancel()
-		_, err := leader.process.Load().RemoveNode(ctx, string(s.id), false)
+		_, err := leader.process.Load().RemoveNode(ctx, string(s.id), RemoveOptions{})
 		r, refused := refusalOf(err)
 		return err == nil || refused && r.Reason == ReasonRetiredNode
 	})
@@ -120,7 +120,7 @@ func TestSimDeadMembersDoNotCount(t *testing.T) {
 		tolerance := func() int { return leader.process.Load().Status().FailureTolerance }
 		c.eventually(time.Minute, "tolerance of nothing more", func() bool { return tolerance() == 0 })
 		for _, s := range dead {
-			if _, err := leader.process.Load().RemoveNode(t.Context(), string(s.id), false); err != nil {
+			if _, err := leader.process.Load().RemoveNode(t.Context(), string(s.id), RemoveOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			c.nodes = slices.DeleteFunc(c.nodes, func(other *simNode) bool { return other == s })

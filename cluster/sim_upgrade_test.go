@@ -59,7 +59,7 @@ func TestSimUpgrade(t *testing.T) {
 		if got := leader.Directory(); got.FeatureLevel != 1 || len(got.Members()) != 0 {
 			t.Errorf("level %d with a member that has not been heard from", got.FeatureLevel)
 		}
-		_, err := leader.RemoveNode(t.Context(), string(late.id), false)
+		_, err := leader.RemoveNode(t.Context(), string(late.id), RemoveOptions{})
 		wantRefused(t, err, ReasonChangePending, "feature level 1", "needs 2")
 		c.restart(late)
 		c.eventually(time.Minute, "the next level", func() bool {

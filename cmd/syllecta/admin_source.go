@@ -63,14 +63,8 @@ type sourceList struct {
 // sourceClient speaks about the sources of one tenant: as the admin, or by the tenant's API key.
 type sourceClient struct {
 	*client
-	path string
+	path string // of the sources
 }
-
-func (a admin) sources(slug string) sourceClient {
-	return sourceClient{a.client, tenantPath(slug) + "/sources"}
-}
-
-func (c *client) ownSources() sourceClient { return sourceClient{c, "/v1/sources"} }
 
 func (s sourceClient) one(id string) string { return s.path + "/" + url.PathEscape(id) }
 

@@ -95,6 +95,7 @@ func TestHelp(t *testing.T) {
 		{"audit"}, {"audit", "list"}, {"audit", "verify"}, {"source"}, {"source", "list"}, {"source", "show"},
 		{"source", "create"}, {"source", "update"}, {"source", "enable"}, {"source", "disable"}, {"source", "delete"},
 		{"source", "secret"}, {"source", "secret", "add"}, {"source", "secret", "remove"}, {"source", "roll-signing-secret"},
+		{"events"}, {"events", "list"}, {"events", "show"}, {"events", "replay"}, {"events", "ignore"}, {"events", "tail"},
 	} {
 		out, _, code := runVerb(t, nil, append(args, "--help")...)
 		_, examples, _ := strings.Cut(out, "Examples:\n")

@@ -18,11 +18,12 @@ func newKEK(t *terminal) *cobra.Command {
 		Use:   "kek",
 		Short: "Make the key under which secrets of webhooks are encrypted",
 		Example: `  syllecta kek generate --out kek
-  syllecta kek generate --out kek --add`,
+  syllecta kek generate --out kek --add
+  syllecta kek rewrap`,
 		Args: knownCommand,
 		RunE: showHelp,
 	}
-	cmd.AddCommand(newKEKGenerate(t))
+	cmd.AddCommand(newKEKGenerate(t), newKEKRewrap(t))
 	return cmd
 }
 

@@ -1,23 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 )
 
 // sourceFlags are the flags of the source verbs.
-type sourceFlags struct {
-	adminFlags
-	apiKeyFile string
-	tenant     string
-}
-
-var errNoSourceKey = errors.New("no admin token and no API key: name a file with --admin-token-file, " +
-	"SYLLECTA_ADMIN_TOKEN_FILE or --api-key-file, or give a key in SYLLECTA_API_KEY")
+type sourceFlags struct{ callerFlags }
 
 func newSource(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
@@ -32,57 +23,17 @@ func newSource(t *terminal) *cobra.Command {
 		Args: knownCommand,
 		RunE: showHelp,
 	}
-	f := &sourceFlags{adminFlags: adminFlags{t: t}}
-	f.addTo(cmd)
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&f.apiKeyFile, "api-key-file", "",
-		"`file` with an API key, which is used instead of the admin token [SYLLECTA_API_KEY with the key itself]")
-	flags.StringVar(&f.tenant, "tenant", "", "`slug` of the tenant; required with the admin token")
-	completeFlag(cmd, "tenant", completeTenants(&f.adminFlags))
+	f := &sourceFlags{callerFlags{adminFlags: adminFlags{t: t}}}
+	f.addTo(cmd, oneTenantUsage)
 	cmd.AddCommand(newSourceList(f), newSourceShow(f), newSourceCreate(f), newSourceUpdate(f), newSourceEnable(f),
 		newSourceDisable(f), newSourceDelete(f), newSourceSecret(f), newSourceRoll(f))
 	return cmd
 }
 
-// sources returns the client, as whom the flags and the environment say: whoever is named by a flag comes first, then the
-// admin.
+// sources returns the client of the tenant whose sources are meant.
 func (f *sourceFlags) sources() (sourceClient, error) {
-	switch {
-	case f.apiKeyFile != "" && f.tokenFile != "":
-		return sourceClient{}, usageErrorf("--api-key-file and --admin-token-file are not given together")
-	case f.apiKeyFile != "" && f.tenant != "":
-		return sourceClient{}, usageErrorf("--tenant needs the admin token; with --api-key-file it is the tenant of the key")
-	case f.apiKeyFile != "":
-		key, err := readSecret("API key", f.apiKeyFile)
-		if err != nil {
-			return sourceClient{}, err
-		}
-		return f.ownSources(key)
-	}
-	isAdmin := cmp.Or(f.tokenFile, f.t.env("SYLLECTA_ADMIN_TOKEN"), f.t.env("SYLLECTA_ADMIN_TOKEN_FILE")) != ""
-	key := f.t.env("SYLLECTA_API_KEY")
-	switch {
-	case f.tenant != "":
-		a, err := f.admin()
-		if err != nil {
-			return sourceClient{}, err
-		}
-		return a.sources(f.tenant), nil
-	case isAdmin:
-		return sourceClient{}, usageErrorf("--tenant is required with the admin token: the slug of the tenant")
-	case key != "":
-		return f.ownSources(key)
-	default:
-		return sourceClient{}, &failure{code: exitNotAuthorised, err: errNoSourceKey}
-	}
-}
-
-func (f *sourceFlags) ownSources(key string) (sourceClient, error) {
-	c, err := f.clientWith(key)
-	if err != nil {
-		return sourceClient{}, err
-	}
-	return c.ownSources(), nil
+	c, path, err := f.ofTenant()
+	return sourceClient{c, path + "/sources"}, err
 }
 
 // named returns the client, and the id of the source that people have named.

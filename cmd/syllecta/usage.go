@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
@@ -12,17 +10,12 @@ import (
 
 // usageFlags are the flags of the usage verb.
 type usageFlags struct {
-	adminFlags
-	apiKeyFile string
-	tenant     string
-	days       days
+	callerFlags
+	days days
 }
 
-var errNoUsageKey = errors.New("no admin token and no API key: name a file with --admin-token-file, " +
-	"SYLLECTA_ADMIN_TOKEN_FILE or --api-key-file, or give a key in SYLLECTA_API_KEY")
-
 func newUsage(t *terminal) *cobra.Command {
-	f := &usageFlags{adminFlags: adminFlags{t: t}}
+	f := &usageFlags{callerFlags: callerFlags{adminFlags: adminFlags{t: t}}}
 	cmd := &cobra.Command{
 		Use:   "usage",
 		Short: "Show what tenants have used, by day and against their limits",
@@ -44,14 +37,10 @@ Days and months are those of UTC.`,
   syllecta usage --api-key-file key`,
 		Args: cobra.NoArgs,
 	}
-	f.addTo(cmd)
+	f.addTo(cmd, "`slug` of a tenant; none shows all of them")
 	flags := cmd.Flags()
-	flags.StringVar(&f.apiKeyFile, "api-key-file", "",
-		"`file` with an API key, which is used instead of the admin token [SYLLECTA_API_KEY with the key itself]")
-	flags.StringVar(&f.tenant, "tenant", "", "`slug` of a tenant; none shows all of them")
 	flags.StringVar(&f.days.from, "from", "", "first `day`, as YYYY-MM-DD")
 	flags.StringVar(&f.days.to, "to", "", "last `day`, as YYYY-MM-DD")
-	completeFlag(cmd, "tenant", completeTenants(&f.adminFlags))
 	completeFlag(cmd, "from", cobra.NoFileCompletions)
 	completeFlag(cmd, "to", cobra.NoFileCompletions)
 	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
@@ -70,36 +59,21 @@ func (f *usageFlags) check(cmd *cobra.Command) error {
 			return usageErrorf("--%s: %q is not allowed; it must be a day such as 2026-11-30", end.flag, shorten(end.day))
 		}
 	}
-	switch {
-	case f.days.from != "" && f.days.to != "" && f.days.from > f.days.to:
+	if f.days.from != "" && f.days.to != "" && f.days.from > f.days.to {
 		return usageErrorf("--from: %s is not allowed; it must not be after --to, %s", f.days.from, f.days.to)
-	case cmd.Flags().Changed("tenant") && f.tenant == "":
-		return usageErrorf("--tenant: it must be the slug of a tenant")
-	case f.apiKeyFile != "" && f.tokenFile != "":
-		return usageErrorf("--api-key-file and --admin-token-file are not given together")
-	case f.apiKeyFile != "" && f.tenant != "":
-		return usageErrorf("--tenant needs the admin token; with --api-key-file it is the tenant of the key")
 	}
-	return nil
+	return f.checkTenant(cmd)
 }
 
-// show asks as whom the flags and the environment say: whoever is named by a flag comes first, then the admin.
 func (f *usageFlags) show(ctx context.Context) error {
-	key := f.t.env("SYLLECTA_API_KEY")
-	isAdmin := cmp.Or(f.tokenFile, f.t.env("SYLLECTA_ADMIN_TOKEN"), f.t.env("SYLLECTA_ADMIN_TOKEN_FILE")) != ""
+	key, err := f.apiKey()
 	switch {
-	case f.apiKeyFile != "":
-		key, err := readSecret("API key", f.apiKeyFile)
-		if err != nil {
-			return err
-		}
-		return f.showOwn(ctx, key)
-	case isAdmin || f.tenant != "":
-		return f.showAsAdmin(ctx)
+	case err != nil:
+		return err
 	case key != "":
 		return f.showOwn(ctx, key)
 	default:
-		return &failure{code: exitNotAuthorised, err: errNoUsageKey}
+		return f.showAsAdmin(ctx)
 	}
 }
 

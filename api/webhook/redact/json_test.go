@@ -70,7 +70,7 @@ func TestNames(t *testing.T) {
 		"email", "Email", "e-mail", "customer_email", "receiptEmail", "email_address", "phone", "phoneNumber", "billing-phone", "mobile",
 		"ssn", "SSN", "tax_id", "taxId", "social_security_number", "date_of_birth", "dob",
 		"line1", "line2", "address1", "address_line_1", "addressLine2", "street", "streetAddress", "shipping_street", "houseNumberOrName",
-		"ip", "ip_address", "ipAddress", "IPAddress", "client_ip", "browser_ip", "shopperIP", "clientIp", "x-forwarded-for", "IPv4",
+		"ip", "ip_address", "ipAddress", "IPAddress", "client_ip", "browser_ip", "shopperIP", "clientIp", "x-forwarded-for", "IPv4", "clientIPv6",
 		"pa\u017fsword", "to\u212Aen", "to\u200Bken",
 	} {
 		quoted, err := json.Marshal(name)

@@ -123,7 +123,7 @@ var sensitiveEnds = []string{
 	"faxnumber", "msisdn", "taxid", "taxnumber", "taxidnumber", "taxpayerid", "vatid", "vatnumber", "nationalid",
 	"passportnumber", "dateofbirth", "birthdate", "birthday", "streetaddress", "extendedaddress", "streetname",
 	"housenumber", "housenumberorname",
-	"ipaddress", "ipaddr", "ipaddresses", "forwardedfor", "remoteaddr", "remoteaddress",
+	"ipaddress", "ipaddr", "ipaddresses", "ipv", "forwardedfor", "remoteaddr", "remoteaddress",
 }
 
 // sensitiveWords make a name sensitive that is such a word or has it as its last: they are too short to be looked for
@@ -131,7 +131,7 @@ var sensitiveEnds = []string{
 var sensitiveWords = map[string]bool{
 	"pan": true, "cvc": true, "cvv": true, "cvn": true, "csc": true, "pin": true, "otp": true, "pwd": true, "sig": true,
 	"jwt": true, "csrf": true, "xsrf": true, "bearer": true, "ssn": true, "tin": true, "ein": true, "dob": true,
-	"ip": true, "ips": true, "ipv": true, "mail": true, "tel": true, "fax": true, "mobile": true, "street": true,
+	"ip": true, "ips": true, "mail": true, "tel": true, "fax": true, "mobile": true, "street": true,
 	"forwarded": true,
 }
 
