@@ -21,6 +21,19 @@
 // Plain HTTP clients drop Authorization when a redirect changes the host or port, so the Location carries a ticket: a
 // proof by the redirecting node, good for ten seconds and for exactly that request. Forwarding takes one hop at most.
 //
+// # Webhooks
+//
+// Providers follow no redirect, so what they send is always forwarded, with all header fields, the bytes of the body, and
+// the URL that was called, which some of them sign. The leader does the rest, in this order:
+//
+//	receiveWebhook   the tenant of the key or of the path, and its source
+//	openSource       the source's secrets, decrypted
+//	webhook.Accept   the signature over the bytes; only then ids, types and times
+//	Propose          one entry accepts what is new and counts what is not; payloads are encrypted before
+//	answerWebhook    the documented answer, or the one that the provider wants
+//
+// A simulated dispute takes the same way from openSource on.
+//
 // # Errors
 //
 // Every refusal is an RFC 9457 problem whose code is listed in errors.go, the only place where codes are made.

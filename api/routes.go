@@ -83,6 +83,8 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/admin/usage", role: roleAdmin, handle: listUsage},
 		{method: "GET", path: "/v1/admin/audit", role: roleAdmin, handle: showAudit},
 
+		{method: "POST", path: "/v1/admin/kek/rewrap", role: roleAdmin, limit: small, handle: rewrapDataKeys},
+
 		{method: "GET", path: plans, role: roleAdmin, handle: listPlans},
 		{method: "GET", path: onePlan, role: roleAdmin, handle: showPlan},
 		{method: "PUT", path: onePlan, role: roleAdmin, limit: small, handle: putPlan},

@@ -57,7 +57,7 @@ func (x *exchange) simulate(ctx context.Context, f *simulationFields) (all []rec
 			seed: x.id + string(rune('a'+i)),
 		})
 		if p != nil || err != nil {
-			return nil, p, err
+			return nil, p, afterPart(err, i > 0)
 		}
 		all = append(all, got)
 	}

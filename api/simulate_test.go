@@ -97,6 +97,9 @@ func TestSimulationIsRefused(t *testing.T) {
 	}
 	g.n.failure = []error{cluster.ErrBusy}
 	wantProblem(t, call(t, g.s, "POST", simulationRoute, body, asTenant(g.key)), busy)
+	g.n.apply(fsm.UpdateTenant{Tenant: 1, SetPlan: true, Plan: fsm.UnlimitedPlan})
+	g.n.failure = []error{nil, cluster.ErrBusy}
+	wantProblem(t, call(t, g.s, "POST", simulationRoute, body, asTenant(g.key)), outcomeUnknown)
 }
 
 func TestSimulationOnAFollower(t *testing.T) {

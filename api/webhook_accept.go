@@ -44,7 +44,7 @@ func (x *exchange) receiveEvents(ctx context.Context, in ingress) (got receivedE
 		n := entryOf(calls)
 		results, receipt, err := x.node.Propose(ctx, calls[:n]...)
 		if err != nil {
-			return got, nil, err
+			return got, nil, afterPart(err, len(got.results) > 0)
 		}
 		x.noteReceipt(receipt)
 		for i := range results {
@@ -55,6 +55,18 @@ func (x *exchange) receiveEvents(ctx context.Context, in ingress) (got receivedE
 		got.results, calls = append(got.results, results...), calls[n:]
 	}
 	return got, nil, nil
+}
+
+// afterPart is an error of the node about what is decided in several entries. If some were there before it, nobody may be
+// told that nothing was changed.
+func afterPart(err error, part bool) error {
+	if err == nil {
+		return nil
+	}
+	if !part || errors.Is(err, cluster.ErrNotLeader) { // the leader decides all of it
+		return err
+	}
+	return errors.Join(cluster.ErrOutcomeUnknown, err)
 }
 
 // openSource returns a source as its adapter needs it, and the key under which its events are kept.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/syllecta/syllecta/api/envelope"
 	"github.com/syllecta/syllecta/api/webhook"
+	"github.com/syllecta/syllecta/cluster"
 	"github.com/syllecta/syllecta/fsm"
 )
 
@@ -458,11 +459,17 @@ func TestLargeWebhookBatch(t *testing.T) {
 	for i := range 600 {
 		items = append(items, fmt.Sprintf("P%d", i))
 	}
+	g.n.failure = []error{nil, cluster.ErrBusy} // what was accepted before is accepted once more
 	before := g.n.appliedIndex()
 	w := call(t, g.s, "POST", "/v1/t/demo/webhooks/adyen", adyenBatch(t, items...))
 	wantBody(t, w, 200, "[accepted]")
-	if got := g.n.appliedIndex() - before; got != 3 || len(g.events()) != 600 {
+	if got := g.n.appliedIndex() - before; got != 4 || len(g.events()) != 600 {
 		t.Errorf("%d events in %d entries", len(g.events()), got)
+	}
+	for _, e := range g.events() {
+		if e.Duplicates != 0 {
+			t.Fatalf("%+v is counted as a repetition", e)
+		}
 	}
 }
 

@@ -25,6 +25,15 @@ func Validate(cmd Command) error {
 		return firstInvalid(c.ID)
 	case Delete:
 		return firstInvalid(c.ID)
+	case AcceptEvent:
+		return firstOver(
+			limit{"tenant", validTenant(c.Tenant)},
+			limit{"nonce or source", c.Nonce != 0 && c.Source != 0},
+			limit{"event id", within(int64(len(c.ProviderID)), 1, MaxKeyBytes)},
+			limit{"raw type", len(c.RawType) <= MaxEventTypeBytes},
+			limit{"type", len(c.Type) <= MaxEventTypeBytes},
+			limit{"occurred", within(c.OccurredAtMs, -maxInstantMs, maxInstantMs)},
+			limit{"payload", len(c.Payload) <= MaxEventPayloadBytes})
 	case Audited:
 		if c.Command == nil || !auditable(c.Command.commandType()) {
 			return fmt.Errorf("%w: audited command of type %T", ErrMalformed, c.Command)
@@ -41,20 +50,26 @@ type limit struct {
 }
 
 func firstInvalid(id RecordID, limits ...limit) error {
-	all := [...]limit{
-		{"tenant", id.Tenant >= 1 && id.Tenant <= MaxTenants},
-		{"scope", within(int64(len(id.Scope)), 1, MaxScopeBytes)},
-		{"key", within(int64(len(id.Key)), 1, MaxKeyBytes)},
+	if err := firstOver(
+		limit{"tenant", validTenant(id.Tenant)},
+		limit{"scope", within(int64(len(id.Scope)), 1, MaxScopeBytes)},
+		limit{"key", within(int64(len(id.Key)), 1, MaxKeyBytes)},
+	); err != nil {
+		return err
 	}
-	for _, list := range [...][]limit{all[:], limits} {
-		for _, l := range list {
-			if !l.kept {
-				return fmt.Errorf("%w: %s", ErrMalformed, l.of)
-			}
+	return firstOver(limits...)
+}
+
+func firstOver(limits ...limit) error {
+	for _, l := range limits {
+		if !l.kept {
+			return fmt.Errorf("%w: %s", ErrMalformed, l.of)
 		}
 	}
 	return nil
 }
+
+func validTenant(t TenantID) bool { return t >= 1 && t <= MaxTenants }
 
 func within(v, lo, hi int64) bool { return v >= lo && v <= hi }
 

@@ -74,6 +74,24 @@ func (k *KEKs) Unwrap(binding string, wrapped []byte) (*DataKey, error) {
 	return &DataKey{secret: [dataKeyBytes]byte(secret), binding: binding}, nil
 }
 
+// Rewrap returns the same data key wrapped under the current key-encryption key; changed is false if it is already. It
+// fails as Unwrap does.
+func (k *KEKs) Rewrap(binding string, wrapped []byte) (again []byte, changed bool, err error) {
+	key, err := k.Unwrap(binding, wrapped)
+	if err != nil {
+		return nil, false, err
+	}
+	current, err := k.current()
+	if err != nil {
+		return nil, false, err
+	}
+	if under, err := WrappedUnder(wrapped); err != nil || under == current.id {
+		return wrapped, false, err
+	}
+	again, err = k.wrap(key)
+	return again, err == nil, err
+}
+
 // WrappedUnder returns the id of the key-encryption key that a data key is wrapped under, or ErrDamaged.
 func WrappedUnder(wrapped []byte) (id string, err error) {
 	id, _, err = splitWrapped(wrapped)

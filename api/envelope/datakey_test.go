@@ -155,6 +155,22 @@ func TestRotation(t *testing.T) {
 	if !errors.Is(err, ErrNoKEK) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "lacks old") {
 		t.Errorf("without the old key: got %v", err)
 	}
+	again, changed, err := both.Rewrap("ten_1", wrappedBefore)
+	if under, _ := WrappedUnder(again); err != nil || !changed || under != "new" {
+		t.Errorf("wrapped again: under %q, %v, %v", under, changed, err)
+	}
+	if rewrapped, err := after.Unwrap("ten_1", again); err != nil || *rewrapped != *key {
+		t.Errorf("wrapped again, it is another key: %v", err)
+	}
+	if same, changed, err := both.Rewrap("ten_1", again); err != nil || changed || !bytes.Equal(same, again) {
+		t.Errorf("wrapped a third time: %v, %v", changed, err)
+	}
+	if _, _, err := both.Rewrap("ten_2", wrappedBefore); !errors.Is(err, ErrDamaged) {
+		t.Errorf("wrapped again for another tenant: %v", err)
+	}
+	if _, _, err := after.Rewrap("ten_1", wrappedBefore); !errors.Is(err, ErrNoKEK) {
+		t.Errorf("wrapped again without the old key: %v", err)
+	}
 	// A key under an id that was given twice is not the one that is needed.
 	_, err = testKEKs(t, testLine("old", 9)).Unwrap("ten_1", wrappedBefore)
 	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "old is another key now") {

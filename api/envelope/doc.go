@@ -21,7 +21,8 @@
 // # Rotation
 //
 // The first KEK of the file is current and wraps, all of them unwrap. A new one goes in front, on all nodes; the old one
-// stays until nothing is wrapped under it any more. What is sealed under data keys is not touched by that.
+// stays until nothing is wrapped under it any more (Rewrap), neither in the state nor in a backup that may be needed. What
+// is sealed under data keys is not touched by that.
 //
 //	KEKs.Unwrap   knows by the id that goes with a wrapped key which KEK to use
 //	Vault         follows the file, and remembers unwrapped keys

@@ -58,6 +58,13 @@ func (v *Vault) DataKey(clusterID, tenantPublicID string, wrapped []byte) (*Data
 	return key, nil
 }
 
+// Rewrap returns a tenant's data key wrapped under the current key-encryption key; changed is false if it is already. It
+// fails as DataKey does.
+func (v *Vault) Rewrap(clusterID, tenantPublicID string, wrapped []byte) (again []byte, changed bool, err error) {
+	again, changed, err = v.keks().Rewrap(tenantPublicID, wrapped)
+	return again, changed, aboutTenant(clusterID, tenantPublicID, err)
+}
+
 func (v *Vault) remembered(keks *KEKs, at openKey) *DataKey {
 	v.mu.RLock()
 	defer v.mu.RUnlock()

@@ -16,6 +16,12 @@
 // A line in the table of providers.go. Most sign with an HMAC and need a scheme, which is data (scheme.go), and the
 // places of a few members (members.go); what does not fit has a file of its own.
 //
+// # What else there is
+//
+//	Options    what a source is told beside its secrets, as it is kept
+//	Stored     what is kept of an event until it is delivered
+//	Simulate   disputes that never happened, as some providers would report them
+//
 // # What a signature does not cover
 //
 // Ids that a provider sends in a header beside a signature of the body alone (Provider.IDSigned is false) can be changed

@@ -180,7 +180,7 @@ func revokeDevKeys(ctx context.Context, a admin) error {
 	return nil
 }
 
-// makeDir makes the data directory and the admin token in it.
+// makeDir makes the data directory, and the admin token and key-encryption key in it.
 func (d *devCluster) makeDir() (err error) {
 	d.dir = d.options.dataDir
 	if d.dir == "" {
@@ -201,6 +201,17 @@ func (d *devCluster) makeDir() (err error) {
 	}
 	if err := os.WriteFile(d.tokenFile(), []byte(d.adminToken+"\n"), 0o600); err != nil {
 		return fmt.Errorf("admin token file: %w", err)
+	}
+	return d.makeKEK()
+}
+
+// makeKEK makes a key-encryption key, unless there is one of an earlier run: the data can be read with that one only.
+func (d *devCluster) makeKEK() error {
+	if _, err := os.Lstat(d.kekFile()); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := writeKEK(d.kekFile()); err != nil {
+		return fmt.Errorf("key-encryption key: %w", err)
 	}
 	return nil
 }
@@ -233,3 +244,5 @@ func (d *devCluster) removeDir(failed error) error {
 }
 
 func (d *devCluster) tokenFile() string { return filepath.Join(d.dir, "admin-token") }
+
+func (d *devCluster) kekFile() string { return filepath.Join(d.dir, "kek") }

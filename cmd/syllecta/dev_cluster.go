@@ -90,6 +90,8 @@ func (d *devCluster) serverArgs(n *devNode) []string {
 		"--bootstrap-expect=" + strconv.Itoa(len(d.nodes)),
 		"--join=" + strings.Join(join, ","),
 		"--admin-token-file=" + d.tokenFile(),
+		"--kek-file=" + d.kekFile(),
+		"--callback-allow-cidr=127.0.0.0/8,::1/128",
 		"--raft-multiplier=" + strconv.Itoa(d.options.raftMultiplier),
 		"--log-format=json",
 	}

@@ -47,7 +47,7 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetErr(t.err)
 	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(newServer(t), newDev(t), newTenant(t), newPlan(t), newKey(t), newSource(t), newUsage(t), newAudit(t), newCluster(t),
-		newSnapshot(t), newTLS(t), newRecover(t), newLogStore(t), newBench(t), newGenerate(t), newVersion(t))
+		newSnapshot(t), newTLS(t), newKEK(t), newRecover(t), newLogStore(t), newBench(t), newGenerate(t), newVersion(t))
 	return root
 }
 

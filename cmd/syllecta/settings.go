@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 
@@ -35,6 +36,9 @@ type settings struct {
 	BackupKeep  int
 
 	AdminTokenFile       string
+	KEKFile              string
+	CallbackAllowCIDR    []netip.Prefix
+	CallbackPorts        []uint16
 	MaxRecordBodyBytes   int
 	MaxRecordTTL         time.Duration
 	DefaultTTL           time.Duration

@@ -34,7 +34,7 @@ if ! cmp -s "$new/package/usr/bin/syllecta" /usr/bin/syllecta; then
     dpkg --force-confold -i "$new/syllecta.deb"
 fi
 
-for file in ca.pem node.pem node.key http.pem http.key gossip.key admin-token; do
+for file in ca.pem node.pem node.key http.pem http.key gossip.key admin-token kek; do
     put "$new/$file" syllecta "/etc/syllecta/$file"
 done
 join=
@@ -61,6 +61,7 @@ gossip_addr = "0.0.0.0:4200"
 gossip_key_file = "/etc/syllecta/gossip.key"
 
 admin_token_file = "/etc/syllecta/admin-token"
+kek_file = "/etc/syllecta/kek"
 END
 put "$new/syllecta.toml" syllecta /etc/syllecta/syllecta.toml
 
