@@ -174,8 +174,12 @@ func (r *reign) sayLocked(out outcome) {
 
 // close forgets events whose state is in the outbox again.
 func (r *reign) close(ids []fsm.EventID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, id := range ids {
-		r.openBytes -= r.open[id].bytes
+		e := r.open[id]
+		r.openBytes -= e.bytes
+		r.destinations[e.source].open--
 		delete(r.open, id)
 	}
 }

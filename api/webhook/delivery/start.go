@@ -115,7 +115,7 @@ func (r *reign) lookAtDirectory() {
 	}
 	r.directory = directory
 	for id, d := range r.destinations {
-		if directory.SourceByID(id) == nil && d.inFlight == 0 {
+		if directory.SourceByID(id) == nil && d.open == 0 {
 			delete(r.destinations, id)
 		}
 	}
@@ -142,6 +142,7 @@ func (r *reign) startOne(ctx context.Context, id fsm.SourceID, e *fsm.Event, now
 		return false, until
 	}
 	d.inFlight++
+	d.open++
 	r.inFlight++
 	if d.strained {
 		r.strained++
