@@ -7,19 +7,26 @@ import (
 	"github.com/syllecta/syllecta/fsm"
 )
 
-// createKey answers POST /v1/admin/tenants/:tenant/keys. The secret is in this answer and nowhere else, ever.
+// The calls about keys are the same for an admin and, about the keys of its own tenant, for a key with the scope
+// admin:tenant. Such a key gives nothing that it does not have.
+
+// createKey answers POST /v1/admin/tenants/:tenant/keys and POST /v1/keys. The secret is in this answer and nowhere else,
+// ever.
 func createKey(x *exchange) {
 	f, p := decodeKey(x.body, x.s.now())
+	if p == nil {
+		p = notMoreThan(x.caller.key, &f)
+	}
 	if p != nil {
 		x.refuse(p)
 		return
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.upgradedAnywhere(ctx, f.level()) {
+	if !x.upgradedAnywhere(ctx, max(f.level(), x.callersLevel())) {
 		return
 	}
-	t := x.namedTenant(ctx)
+	t := x.subjectTenant(ctx)
 	if t == nil {
 		return
 	}
@@ -39,11 +46,35 @@ func createKey(x *exchange) {
 	}
 }
 
-// listKeys answers GET /v1/admin/tenants/:tenant/keys, the revoked and expired ones included.
+// notMoreThan refuses a new key that would be good for more, or for longer, than the tenant's key that makes it; nil is an
+// admin, who may give anything.
+func notMoreThan(by *fsm.APIKey, f *keyFields) *problem {
+	switch {
+	case by == nil:
+		return nil
+	case by.Scopes != 0 && (f.scopes == 0 || !by.Scopes.Allows(f.scopes)):
+		return forbidden.problem("a key gives no more than it has: scopes must name some of %s", by.Scopes)
+	case by.ExpiresAtMs != 0 && (f.expiresAtMs == 0 || f.expiresAtMs > by.ExpiresAtMs):
+		return forbidden.problem("a key makes none that outlives it: expiresAt must not be later than its own")
+	default:
+		return nil
+	}
+}
+
+// callersLevel is the feature level that a change of the control plane needs because of who asks for it: before
+// fsm.LevelWebhooks only admins could.
+func (x *exchange) callersLevel() uint32 {
+	if x.caller.role == roleAdmin {
+		return 0
+	}
+	return fsm.LevelWebhooks
+}
+
+// listKeys answers GET /v1/admin/tenants/:tenant/keys and GET /v1/keys, the revoked and expired ones included.
 func listKeys(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	t := x.namedTenant(ctx)
+	t := x.subjectTenant(ctx)
 	if t == nil {
 		return
 	}
@@ -55,15 +86,23 @@ func listKeys(x *exchange) {
 	x.ok("keys")
 }
 
-// revokeKey answers DELETE /v1/admin/tenants/:tenant/keys/:key. Revoking twice is the same as once.
+// revokeKey answers DELETE /v1/admin/tenants/:tenant/keys/:key and DELETE /v1/keys/:key. Revoking twice is the same as
+// once.
 func revokeKey(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	t := x.namedTenant(ctx)
+	if !x.upgradedAnywhere(ctx, x.callersLevel()) {
+		return
+	}
+	t := x.subjectTenant(ctx)
 	if t == nil {
 		return
 	}
 	id := x.params.ByName("key")
+	if x.caller.key != nil && x.caller.key.PublicID == id {
+		x.refuse(conflict.problem("a key does not revoke itself, so that nobody is locked out by accident: use another one"))
+		return
+	}
 	if keyNamed(x.node.Directory(), t.ID, id) == nil {
 		// Asked here and not only in the log, so that no text of the caller's choice gets there.
 		x.refuse(notFound.problem("the tenant has no key with that id"))

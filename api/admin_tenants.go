@@ -86,6 +86,44 @@ func showTenant(x *exchange) {
 	x.ok("tenant")
 }
 
+// showOwnTenant answers GET /v1/tenant likewise.
+func showOwnTenant(x *exchange) {
+	ctx, cancel := x.deadline(0)
+	defer cancel()
+	if t := x.subjectTenant(ctx); t != nil {
+		x.out.b = x.appendUsedTenant(x.out.b[:0], t)
+		x.ok("tenant")
+	}
+}
+
+// updateOwnTenant answers PATCH /v1/tenant. A tenant chooses its payload policy; all else is an admin's to change.
+func updateOwnTenant(x *exchange) {
+	f, p := decodeTenantChange(x.body)
+	if p == nil && (f.name.set || f.monthlyClaims.set || f.plan != "" || f.status != "") {
+		p = forbidden.problem("only payloadPolicy can be changed with an API key; all else needs the admin token")
+	}
+	if p != nil {
+		x.refuse(p)
+		return
+	}
+	ctx, cancel := x.deadline(0)
+	defer cancel()
+	if !x.upgradedAnywhere(ctx, fsm.LevelWebhooks) {
+		return
+	}
+	t := x.subjectTenant(ctx)
+	if t == nil {
+		return
+	}
+	r := x.change(ctx, fsm.UpdateTenant{
+		Tenant: t.ID, SetPayloadPolicy: f.payloadPolicy.set, PayloadPolicy: f.payloadPolicy.value,
+	}, fsm.OK, problemOfTenant)
+	if r != nil {
+		x.out.b = appendTenant(x.out.b[:0], r.Tenant)
+		x.ok("tenant_updated")
+	}
+}
+
 // updateTenant answers PATCH /v1/admin/tenants/:tenant. A slug is for ever.
 func updateTenant(x *exchange) {
 	f, p := decodeTenantChange(x.body)

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/syllecta/syllecta/fsm"
 )
 
@@ -156,7 +158,42 @@ func FuzzControl(f *testing.F) {
 		}
 		if c, p := decodeTenantChange(body); p == nil {
 			audited(t, fsm.UpdateTenant{Tenant: 1, SetName: c.name.set, Name: c.name.value, SetPlan: c.plan != "", Plan: c.plan,
-				SetSuspended: c.status != "", Suspended: c.status == statusSuspended})
+				SetSuspended: c.status != "", Suspended: c.status == statusSuspended,
+				SetPayloadPolicy: c.payloadPolicy.set, PayloadPolicy: c.payloadPolicy.value})
+		}
+	})
+}
+
+// FuzzSources holds that a source which is accepted can be proposed, and that no answer shows a secret of it.
+func FuzzSources(f *testing.F) {
+	for _, body := range []string{
+		`{"provider":"stripe","secrets":["whsec_1"]}`, `{"provider":"svix","name":"eu","secrets":["whsec_MTIz","whsec_NDU2"]}`,
+		`{"provider":"generic","options":{"hmac":{"header":"X"}},"retryDelaysSeconds":[0,604800],"dedupeWindowSeconds":60}`,
+		`{"provider":"github","callbackUrl":"https://shop.example/","enabled":false,"raw":true,"maxConcurrency":1,"maxPerSecond":2}`,
+		`{"provider":"adyen","secrets":["00"],"secrets":[]}`, `{"options":{ } ,"enabled":null}`, `{"secret":"x"}`, `[]`, ``,
+	} {
+		f.Add([]byte(body))
+	}
+	s := newTestServer(f, nil, nil)
+	tenant := &fsm.Tenant{ID: 1, Slug: "demo"}
+	propose := func(t *testing.T, fields *sourceFields, src fsm.Source) {
+		fields.applyTo(&src)
+		checkEncodes(t, fsm.Audited{By: fsm.Actor{Name: adminActor, Role: adminActor}, Command: fsm.PutSource{Source: src}})
+		if b := appendSource(nil, tenant, &src, ""); !jsontext.Value(b).IsValid() {
+			t.Fatalf("shown as %s", b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		src := fsm.Source{Tenant: 1, PublicID: "src_1", Provider: "stripe", Name: "default", DedupeWindowMs: 60_000}
+		if fields, p := decodeNewSource(body); p == nil && s.checkSource(&fields) == nil {
+			src.Provider, src.Name = fields.provider, fields.name
+			propose(t, &fields, src)
+		}
+		if fields, p := decodeSourceChange(body); p == nil && s.checkCallback(fields.callbackURL.value) == nil {
+			propose(t, &fields, src)
+		}
+		if secret, p := decodeSourceSecret(body); p == nil && (secret == "" || len(secret) > maxSecretBytes) {
+			t.Fatalf("a secret of %d bytes", len(secret))
 		}
 	})
 }

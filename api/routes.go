@@ -112,6 +112,13 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/readyz", role: rolePublic, handle: showReady},
 		{method: "GET", path: "/metrics", role: rolePublic, handle: s.newMetricsPage()},
 	},
+		[]route{
+			{method: "GET", path: "/v1/tenant", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: showOwnTenant},
+			{method: "PATCH", path: "/v1/tenant", role: roleTenant, scope: fsm.ScopeAdminTenant, limit: small, handle: updateOwnTenant},
+			{method: "GET", path: "/v1/keys", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: listKeys},
+			{method: "POST", path: "/v1/keys", role: roleTenant, scope: fsm.ScopeAdminTenant, limit: small, handle: createKey},
+			{method: "DELETE", path: "/v1/keys/:key", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: revokeKey},
+		},
 		sourceRoutes("/v1", roleTenant, fsm.ScopeWebhooksWrite),
 		sourceRoutes(oneTenant, roleAdmin, 0),
 		eventRoutes("/v1", roleTenant, fsm.ScopeEventsRead, fsm.ScopeWebhooksWrite),

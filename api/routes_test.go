@@ -47,7 +47,7 @@ func TestEveryRoute(t *testing.T) {
 			t.Errorf("%s has role %s", name, rt.role)
 		}
 	}
-	if len(seen) != 66 {
+	if len(seen) != 71 {
 		t.Errorf("%d routes", len(seen))
 	}
 }

@@ -10,7 +10,7 @@ import (
 func malformedTable() []request {
 	return slices.Concat(
 		syntaxRows(), claimFieldRows(), putFieldRows(), lockFieldRows(), batchRows(), queryRows(), headerKeyRows(),
-		contentRows(), sizeRows(), authRows(), adminRows(), pathRows(), methodRows(), stateRows(), protocolRows(),
+		contentRows(), sizeRows(), authRows(), adminRows(), sourceRows(), ownTenantRows(), pathRows(), methodRows(), stateRows(), protocolRows(),
 	)
 }
 
@@ -303,7 +303,8 @@ func adminRows() []request {
 		return rows(request{name: target, target: target, key: asAdmin, status: status, code: code}, bodies...)
 	}
 	patch := post(tenants+"/fixture", 400, "invalid_field", `{"slug":"other"}`, `{"monthlyClaims":-1}`, `{"name":7}`,
-		`{"plan":"nosuch"}`, `{"plan":"Starter"}`, `{"plan":""}`, `{"plan":7}`, `{"status":"closed"}`, `{"status":true}`)
+		`{"plan":"nosuch"}`, `{"plan":"Starter"}`, `{"plan":""}`, `{"plan":7}`, `{"status":"closed"}`, `{"status":true}`, `{"payloadPolicy":"all"}`,
+		`{"payloadPolicy":7}`)
 	patch = append(patch, post(tenants+"/fixture", 400, "invalid_json", ``, `[]`)...)
 	patch = append(patch, post(tenants+"/nobody", 404, "unknown_tenant", `{"name":"x"}`)...)
 	for i := range patch {
@@ -318,7 +319,7 @@ func adminRows() []request {
 			`{"slug":"x","name":"\u0001"}`,
 			`{"slug":"x","monthlyClaims":-1}`, `{"slug":"x","monthlyClaims":1.5}`, `{"slug":"x","monthlyClaims":"1"}`,
 			`{"slug":"x","monthlyClaims":9007199254740992}`, `{"slug":"x","plan":"nosuch"}`, `{"slug":"x","plan":[]}`,
-			`{"slug":"x","status":"suspended"}`),
+			`{"slug":"x","status":"suspended"}`, `{"slug":"x","payloadPolicy":"metadata_only"}`),
 		post(tenants, 409, "conflict", `{"slug":"fixture"}`),
 		post(tenants+"/nobody/keys", 404, "unknown_tenant", ``, `{}`),
 		post(tenants+"/fixture/keys", 400, "invalid_field", `{"name":7}`, `{"name":"\u0001"}`, `{"scopes":[]}`,
@@ -347,7 +348,8 @@ func planRows() []request {
 		put("gold", 400, "invalid_json", ``, `{`, `[]`, `null`, `{"maxBodyBytes":1,"maxBodyBytes":1}`),
 		put("gold", 400, "invalid_field", `{"name":"silver"}`, `{"monthlyClaims":-1}`, `{"monthlyClaims":9007199254740992}`,
 			`{"requestsPerSecond":1000001}`, `{"requestsPerSecond":1.5}`, `{"maxTtlSeconds":316224001}`, `{"maxTtlSeconds":"1"}`,
-			`{"maxBodyBytes":1048577}`, `{"maxBodyBytes":true}`),
+			`{"maxBodyBytes":1048577}`, `{"maxBodyBytes":true}`, `{"monthlyEvents":9007199254740992}`, `{"onExceed":"drop"}`,
+			`{"onExceed":true}`, `{"eventRetentionDays":3661}`, `{"payloadRetentionDays":-1}`),
 		put("Gold", 400, "invalid_field", `{}`), put("a_b", 400, "invalid_field", `{}`),
 		put(strings.Repeat("a", 65), 400, "invalid_field", `{}`),
 		put("unlimited", 409, "conflict", `{}`),

@@ -91,6 +91,7 @@ func (d *devCluster) serverArgs(n *devNode) []string {
 		"--join=" + strings.Join(join, ","),
 		"--admin-token-file=" + d.tokenFile(),
 		"--kek-file=" + d.kekFile(),
+		"--callback-allow-cidr=127.0.0.0/8,::1/128",
 		"--raft-multiplier=" + strconv.Itoa(d.options.raftMultiplier),
 		"--log-format=json",
 	}

@@ -100,11 +100,15 @@ func serve(ctx context.Context, t *terminal, l loaded) error {
 	if config.Vault, err = openVault(l.KEKFile, log); err != nil {
 		return err
 	}
+	nodeConfig := clusterConfig(l.settings, log, registry)
+	if err := deliverEvents(&nodeConfig, &config, l.settings, log, registry); err != nil {
+		return err
+	}
 	server, err := api.New(config)
 	if err != nil {
 		return fmt.Errorf("preparing the HTTP API: %w", err)
 	}
-	return runNode(ctx, server, listener, clusterConfig(l.settings, log, registry))
+	return runNode(ctx, server, listener, nodeConfig)
 }
 
 // runNode answers HTTP from the start, so that /readyz can tell about a node that is still replaying its log.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 
@@ -36,6 +37,8 @@ type settings struct {
 
 	AdminTokenFile       string
 	KEKFile              string
+	CallbackAllowCIDR    []netip.Prefix
+	CallbackPorts        []uint16
 	MaxRecordBodyBytes   int
 	MaxRecordTTL         time.Duration
 	DefaultTTL           time.Duration

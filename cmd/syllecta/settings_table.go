@@ -98,6 +98,17 @@ var settingsTable = []setting{
 		"lines of an id, a colon and 32 bytes in base64, the same on all nodes, and only its owner may read it",
 		"key-encryption keys for webhooks: the first encrypts, all of them decrypt; none keeps no secrets and no payloads",
 		func(s *settings) *string { return &s.KEKFile }),
+	{
+		name: "callback-allow-cidr", unit: "cidr", list: true, set: setCallbackAllowCIDR,
+		allowed: "an address, a slash and a length, as 10.1.0.0/16; several are repeated or separated by commas",
+		usage: "addresses that events may be delivered to though they are not public, on every port and without TLS too; " +
+			"none delivers to public addresses by https alone",
+	},
+	{
+		name: "callback-ports", unit: "port", list: true, def: "443", set: setCallbackPorts,
+		allowed: "numbers from 1 to 65535; several are repeated or separated by commas",
+		usage:   "ports of public addresses that events may be delivered to",
+	},
 	withAlias("IDEMPOTENCY_MAX_RECORD_BODY_BYTES",
 		integer("max-record-body-bytes", "bytes", "262144", 1, fsm.MaxBodyBytes, "largest body that a record may store",
 			func(s *settings) *int { return &s.MaxRecordBodyBytes })),

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/syllecta/syllecta/api/webhook/delivery"
 )
 
 // load reads settings from a command line, an environment and the text of a file ("" for none). The data directory,
@@ -51,7 +53,7 @@ func TestDefaults(t *testing.T) {
 		MaxRecordBodyBytes: 256 << 10, MaxRecordTTL: 30 * 24 * time.Hour,
 		DefaultTTL: 24 * time.Hour, DefaultLease: time.Minute, Followers: "redirect", RequestTimeout: 10 * time.Second,
 		MaxConnections: 10000, FailedAuthPerSecond: 10, RaftMultiplier: 1, SnapshotThreshold: 16384, LogStore: "auto", StoreDeadline: 4 * time.Second,
-		DiskFreeFloor: 256 << 20, LogLevel: "info", LogFormat: "auto",
+		DiskFreeFloor: 256 << 20, LogLevel: "info", LogFormat: "auto", CallbackPorts: []uint16{443},
 	}
 	if !reflect.DeepEqual(got.settings, want) {
 		t.Errorf("got  %+v\nwant %+v", got.settings, want)
@@ -195,6 +197,17 @@ var badValues = []struct{ name, value string }{
 	{"backup-keep", "10001"},
 	{"admin-token-file", strings.Repeat("x", maxTextBytes+1)},
 	{"kek-file", strings.Repeat("x", maxTextBytes+1)},
+	{"callback-allow-cidr", "127.0.0.1"},
+	{"callback-allow-cidr", "10.0.0.1/8"},
+	{"callback-allow-cidr", "10.0.0.0/33"},
+	{"callback-allow-cidr", "::ffff:10.0.0.0/104"},
+	{"callback-allow-cidr", "fe80::%eth0/64"},
+	{"callback-allow-cidr", strings.Repeat("10.0.0.0/8,", delivery.MaxAllowedPrefixes+1)},
+	{"callback-ports", ""},
+	{"callback-ports", "0"},
+	{"callback-ports", "65536"},
+	{"callback-ports", "443,https"},
+	{"callback-ports", strings.Repeat("443,", delivery.MaxPorts+1)},
 	{"max-record-body-bytes", "0"},
 	{"max-record-body-bytes", "1048577"},
 	{"max-record-body-bytes", "256K"},

@@ -1,0 +1,108 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/syllecta/syllecta/api/envelope"
+	"github.com/syllecta/syllecta/api/webhook"
+	"github.com/syllecta/syllecta/api/webhook/redact"
+	"github.com/syllecta/syllecta/fsm"
+)
+
+var (
+	// errDropped and errUnreadable are about one event, which nothing will ever deliver. Any other error of open concerns
+	// all events of the source, and passes when the operator mends it.
+	errDropped    = errors.New("the payload was dropped")
+	errUnreadable = errors.New("the payload cannot be read")
+)
+
+// payloadPurpose, and signingPurpose, bind what is sealed to what it is for.
+func payloadPurpose(s *fsm.Source) string { return "event/" + s.PublicID }
+func signingPurpose(s *fsm.Source) string { return "source/" + s.PublicID + "/signing" }
+
+// letter is what an event holds, opened.
+type letter struct {
+	stored  webhook.Stored
+	signing []byte            // the key that signs; nil without a signing secret
+	data    *envelope.DataKey // under which the payload was sealed; nil if nothing was
+}
+
+// open returns what an event holds, and the key that signs its delivery.
+func (w *Worker) open(o order) (l letter, err error) {
+	if !o.own() && (o.event.Form == fsm.PayloadNone || len(o.event.Payload) == 0) {
+		return letter{}, errDropped
+	}
+	if !o.own() || len(o.source.SigningSecret) > 0 {
+		l.data, err = w.cfg.Vault.DataKey(o.clusterID, o.tenant.PublicID, []byte(o.tenant.DataKey))
+		if err != nil {
+			return letter{}, err
+		}
+	}
+	if len(o.source.SigningSecret) > 0 {
+		if l.signing, err = openSigningKey(l.data, o.source); err != nil {
+			return letter{}, fmt.Errorf("opening the signing secret of source %s: %w", o.source.PublicID, err)
+		}
+	}
+	if !o.own() {
+		if l.stored, err = openPayload(l.data, o); err != nil {
+			return letter{}, fmt.Errorf("%w: %w", errUnreadable, err)
+		}
+	}
+	return l, nil
+}
+
+func openSigningKey(k *envelope.DataKey, s *fsm.Source) ([]byte, error) {
+	secret, err := k.Open(signingPurpose(s), s.SigningSecret)
+	if err != nil {
+		return nil, err
+	}
+	return signingKey(secret)
+}
+
+func openPayload(k *envelope.DataKey, o order) (webhook.Stored, error) {
+	plain, err := k.Open(payloadPurpose(o.source), o.event.Payload)
+	if err != nil {
+		return webhook.Stored{}, err
+	}
+	return webhook.DecodeStored(plain)
+}
+
+// keep returns what takes the place of a payload that was delivered, as the tenant's policy wants it; set is false if it
+// stays as it is.
+func keep(o order, l letter) (set bool, form fsm.PayloadForm, sealed []byte) {
+	if o.own() || o.event.Form == fsm.PayloadNone {
+		return false, 0, nil
+	}
+	switch o.tenant.PayloadPolicy {
+	case fsm.PayloadRawDebugWindow:
+		return false, 0, nil
+	case fsm.PayloadRedacted:
+		if o.event.Form == fsm.PayloadPartial {
+			return false, 0, nil
+		}
+		sealed := sealRedacted(o, l)
+		if sealed == nil {
+			return true, fsm.PayloadNone, nil
+		}
+		return true, fsm.PayloadPartial, sealed
+	default:
+		return true, fsm.PayloadNone, nil
+	}
+}
+
+// sealRedacted returns the payload without what is sensitive, sealed; nil if it cannot be kept, since what stands for the
+// sensitive parts may be longer than they were.
+func sealRedacted(o order, l letter) []byte {
+	plain, err := webhook.EncodeStored(webhook.Stored{
+		Headers: redact.Header(l.stored.Headers), Payload: redact.JSON(l.stored.Payload),
+	})
+	if err != nil {
+		return nil
+	}
+	sealed := l.data.Seal(payloadPurpose(o.source), plain)
+	if len(sealed) > fsm.MaxEventPayloadBytes {
+		return nil
+	}
+	return sealed
+}

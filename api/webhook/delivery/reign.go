@@ -1,0 +1,203 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/syllecta/syllecta/fsm"
+)
+
+// Bounds of a reign.
+const (
+	// maxInFlight bounds the attempts that run at once; maxStrained those of them that go to strained destinations, so that
+	// the rest is left to those that answer quickly.
+	maxInFlight = 256
+	maxStrained = maxInFlight / 2
+	// maxOpen bounds the events that are in flight or not reported yet, and maxOpenBytes their payloads, of which an attempt
+	// holds a few copies. One event alone may have more.
+	maxOpen      = 1_024
+	maxOpenBytes = 32 << 20
+
+	// minWait and maxWait bound the time from one look into the outbox to the next.
+	minWait = time.Millisecond
+	maxWait = time.Minute
+	// pollEvery is the time between two looks while something is due that cannot start: what else becomes due is not told
+	// then.
+	pollEvery = 250 * time.Millisecond
+	// lockedPause is for how long a destination is left alone whose key cannot be had; lockedLogEvery is the time between
+	// two messages about that.
+	lockedPause    = 10 * time.Second
+	lockedLogEvery = time.Minute
+)
+
+// reign is the work of a worker from one taking over of the leadership to its loss. One goroutine decides everything; it
+// starts one for each attempt, and one for each report to the log.
+type reign struct {
+	worker *Worker
+	outbox Outbox
+
+	finished chan outcome       // of attempts; never full
+	reported chan []fsm.EventID // that were reported; never full
+	running  sync.WaitGroup
+
+	// The rest belongs to the goroutine that decides.
+	open       map[fsm.EventID]*openEvent
+	openBytes  int
+	inFlight   int
+	strained   int // of inFlight
+	unreported []fsm.ReportAttempt
+	reporting  bool
+	turn       int // who is served first
+	lockedSaid time.Time
+	directory  *fsm.Directory // as it was looked at last
+
+	mu           sync.Mutex
+	destinations map[fsm.SourceID]*destination
+}
+
+// openEvent is an event of which an attempt is in flight, or not reported yet. No other is started meanwhile.
+type openEvent struct {
+	source   fsm.SourceID
+	bytes    int
+	strained bool
+	done     func(error)
+}
+
+func newReign(w *Worker, outbox Outbox) *reign {
+	return &reign{
+		worker: w, outbox: outbox,
+		finished:     make(chan outcome, maxInFlight),
+		reported:     make(chan []fsm.EventID, 1),
+		open:         make(map[fsm.EventID]*openEvent),
+		destinations: make(map[fsm.SourceID]*destination),
+	}
+}
+
+// run works until ctx ends, and waits for what it has started.
+func (r *reign) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer r.running.Wait()
+	defer cancel()
+	defer r.worker.metrics.clear()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case out := <-r.finished:
+			r.settle(out)
+		case ids := <-r.reported:
+			r.reporting = false
+			r.close(ids)
+		case <-r.outbox.EventsChanged():
+		case <-timer.C:
+		}
+		r.settleRest()
+		if ctx.Err() != nil {
+			return
+		}
+		r.startReport(ctx)
+		timer.Reset(r.startDue(ctx))
+	}
+}
+
+// settleRest takes in what else has come, so that what ends in the same moment is reported together.
+func (r *reign) settleRest() {
+	for {
+		select {
+		case out := <-r.finished:
+			r.settle(out)
+		case ids := <-r.reported:
+			r.reporting = false
+			r.close(ids)
+		default:
+			return
+		}
+	}
+}
+
+// settle takes in how an attempt went.
+func (r *reign) settle(out outcome) {
+	e := r.open[out.event.ID]
+	r.inFlight--
+	if e.strained {
+		r.strained--
+	}
+	r.worker.metrics.inFlight.Set(float64(r.inFlight))
+	r.noteDestination(e, out)
+	switch {
+	case errors.Is(out.err, errReignOver):
+		r.close([]fsm.EventID{out.event.ID})
+	case out.err != nil:
+		r.sayLocked(out)
+		r.close([]fsm.EventID{out.event.ID})
+	default:
+		r.worker.metrics.count(out)
+		r.unreported = append(r.unreported, out.report)
+	}
+}
+
+func (r *reign) noteDestination(e *openEvent, out outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.destinations[e.source]
+	before := d.breaker.State()
+	d.inFlight--
+	d.note(out, e.done, time.Now(), r.worker.cooldown)
+	pause := out.pause
+	switch {
+	case out.err != nil:
+		pause = lockedPause
+	case out.report.Verdict == fsm.VerdictDisable:
+		pause = maxRetryAfter // which ends when somebody enables the source again
+	}
+	if pause > 0 {
+		d.pausedUntilMs = max(d.pausedUntilMs, r.outbox.ClusterNowMs()+pause.Milliseconds())
+	}
+	if after := d.breaker.State(); after != before {
+		r.worker.cfg.Logger.Info("the breaker of a webhook source has changed",
+			"source", d.source.PublicID, "tenant", d.tenant.PublicID, "from", before.String(), "to", after.String())
+	}
+}
+
+// sayLocked tells the operator that events wait for a key.
+func (r *reign) sayLocked(out outcome) {
+	if now := time.Now(); r.lockedSaid.IsZero() || now.Sub(r.lockedSaid) >= lockedLogEvery {
+		r.lockedSaid = now
+		r.worker.cfg.Logger.Warn("events wait because what is sealed for them cannot be opened",
+			"source", out.source.PublicID, "tenant", out.tenant.PublicID, "error", out.err)
+	}
+}
+
+// close forgets events whose state is in the outbox again.
+func (r *reign) close(ids []fsm.EventID) {
+	for _, id := range ids {
+		r.openBytes -= r.open[id].bytes
+		delete(r.open, id)
+	}
+}
+
+// states returns what is known of the destinations.
+func (r *reign) states() []DestinationState {
+	now := r.outbox.ClusterNowMs()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	states := make([]DestinationState, 0, len(r.destinations))
+	for _, d := range r.destinations {
+		states = append(states, d.state(now))
+	}
+	return states
+}
+
+// breakersOpen is how many destinations are left alone because they failed.
+func (r *reign) breakersOpen() (n int) {
+	for _, s := range r.states() {
+		if s.Breaker != "closed" {
+			n++
+		}
+	}
+	return n
+}
