@@ -303,8 +303,8 @@ func adminRows() []request {
 		return rows(request{name: target, target: target, key: asAdmin, status: status, code: code}, bodies...)
 	}
 	patch := post(tenants+"/fixture", 400, "invalid_field", `{"slug":"other"}`, `{"monthlyClaims":-1}`, `{"name":7}`,
-		`{"plan":"nosuch"}`, `{"plan":"Starter"}`, `{"plan":""}`, `{"plan":7}`, `{"status":"closed"}`, `{"status":true}`, `{"payloadPolicy":"all"}`,
-		`{"payloadPolicy":7}`)
+		`{"plan":"nosuch"}`, `{"plan":"Starter"}`, `{"plan":""}`, `{"plan":7}`, `{"status":"closed"}`, `{"status":true}`,
+		`{"payloadPolicy":"all"}`, `{"payloadPolicy":7}`)
 	patch = append(patch, post(tenants+"/fixture", 400, "invalid_json", ``, `[]`)...)
 	patch = append(patch, post(tenants+"/nobody", 404, "unknown_tenant", `{"name":"x"}`)...)
 	for i := range patch {
