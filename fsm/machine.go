@@ -36,6 +36,7 @@ type Machine struct {
 	locks     *lockTable
 	records   *recordStore
 	events    *eventStore
+	stored    storedBytes
 	keyBuf    []byte
 }
 

@@ -67,7 +67,7 @@ func TestSnapshotForms(t *testing.T) {
 		j.entry(noon2026, append(tt.cmds, claimBy("a", tok(1)))...)
 		file := written(t, j.m.Snapshot())
 		got, sections := formOf(t, file)
-		if got != tt.want || sections != map[form]int{form1: 6, form2: 7, form3: 10, form4: 12}[tt.want] {
+		if got != tt.want || sections != map[form]int{form1: 6, form2: 7, form3: 10, form4: 13}[tt.want] {
 			t.Errorf("%s: form %d with %d sections, want form %d", tt.name, got, sections, tt.want)
 		}
 		if m := mustRestore(t, file); dump(m) != dump(j.m) {
