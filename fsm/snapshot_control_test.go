@@ -323,6 +323,7 @@ func TestRebaseBetweenLevels(t *testing.T) {
 	early.apply(0, PutPlan{Plan{Name: "early"}})
 	snapshots := map[string]*Machine{
 		"form 1": furnished(t).m, "form 2": peopled(t).m, "form 3": governed(t).m, "form 3 of level 1": early.m,
+		"form 4": connected(t).m,
 	}
 	for name, m := range snapshots {
 		for level := uint32(1); level <= FeatureLevel; level++ {

@@ -12,7 +12,8 @@ import (
 )
 
 // TestWebhooksAfterRestore: a backup that is restored into another cluster, which has the same key-encryption keys, brings
-// sources that verify and deliver, and remembers what was accepted before; usage is what it was.
+// sources that verify and deliver, and remembers what was accepted before; usage is what it was, and the audit log tells
+// who restored it.
 func TestWebhooksAfterRestore(t *testing.T) {
 	t.Parallel()
 	kek, callback := writeKEK(t), newReceiver(t)
@@ -31,6 +32,14 @@ func TestWebhooksAfterRestore(t *testing.T) {
 	after := newCluster(t, 3, args...)
 	after.waitLevel(4)
 	mustCommand(t, after.leader(), "snapshot", "restore", backup, "--yes", "--other-cluster")
+	var audit struct {
+		Entries []struct{ Action, Actor string }
+	}
+	after.admin(http.MethodGet, "/v1/admin/audit?limit=1000", nil, &audit)
+	if last := audit.Entries[len(audit.Entries)-1]; last.Action != "cluster.restore" || last.Actor != "admin" {
+		t.Errorf("the audit log ends with %+v", last)
+	}
+	mustCommand(t, after.leader(), "audit", "verify")
 	after.sendWebhook("old", `{"ok":true,"cached":true}`)
 	after.sendWebhook("new", `{"ok":true}`)
 	eventually(t, "the new event is delivered", func() bool { return after.eventCounts()["processed"] == 2 })
