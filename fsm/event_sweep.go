@@ -1,5 +1,8 @@
 package fsm
 
+// maxSweptPerEntry bounds how many events, or payloads of events, one entry drops because their time is over.
+const maxSweptPerEntry = 64
+
 // maxEvictedPerEvent bounds how many events one new event drops to make room for itself.
 const maxEvictedPerEvent = 64
 
