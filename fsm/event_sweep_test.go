@@ -38,3 +38,56 @@ func TestSweepingIsTheSameAfterARestore(t *testing.T) {
 		}
 	}
 }
+
+// TestALargeEventTakesThePlaceOfManySmallOnes: a new event is refused for what is not settled alone.
+func TestALargeEventTakesThePlaceOfManySmallOnes(t *testing.T) {
+	t.Parallel()
+	j := connectedJournal(t, Plan{})
+	const settled = 2*MaxEventPayloadBytes/512 + 100
+	for i := range settled {
+		j.apply(noon2026, anEvent(fmt.Sprint("e", i)))
+		j.apply(noon2026, IgnoreEvents{Tenant: 1, Events: []EventID{eventBySeq(j.m, uint64(i+1)).ID}})
+	}
+	full := j.m.events.tenants[1]
+	full.bytes = MaxEventBytesPerTenant // as if there were more besides
+	j.m.events.tenants[1] = full
+	large := anEvent("large")
+	large.Payload = make([]byte, MaxEventPayloadBytes)
+	if r := j.apply(noon2026, large); r.Outcome != EventAccepted {
+		t.Errorf("a large event beside %d that are settled: %+v", settled, r)
+	}
+	if eventBySeq(j.m, settled) == nil {
+		t.Error("more are dropped than there must")
+	}
+}
+
+// TestAReportIsOfItsReplay: an attempt that began before an event was replayed does not count as the replay's.
+func TestAReportIsOfItsReplay(t *testing.T) {
+	t.Parallel()
+	j := connectedJournal(t, Plan{})
+	j.apply(noon2026, UpdateTenant{Tenant: 1, SetPayloadPolicy: true, PayloadPolicy: PayloadRawDebugWindow})
+	j.apply(noon2026, anEvent("e"))
+	late := report(j, 1, VerdictDelivered)
+	ids := []EventID{late.Event}
+	j.apply(noon2026, IgnoreEvents{Tenant: 1, Events: ids})
+	j.apply(noon2026, ReplayEvents{Tenant: 1, Events: ids, Nonce: "again"})
+	if r := j.apply(noon2026, late); r.Outcome != Conflict || r.Event.Status != EventQueued || r.Event.Attempts != 0 {
+		t.Errorf("the report of an attempt before the replay: %+v, %+v", r, r.Event)
+	}
+	late.Attempt.Replay = "again"
+	if r := j.apply(noon2026, late); r.Outcome != AttemptNoted || r.Event.Status != EventProcessed {
+		t.Errorf("that of the replay: %+v, %+v", r, r.Event)
+	}
+}
+
+// TestLiftingASuspensionIsAChange: whoever delivers is told that what was held is due.
+func TestLiftingASuspensionIsAChange(t *testing.T) {
+	t.Parallel()
+	j := connectedJournal(t, Plan{})
+	j.apply(noon2026, UpdateTenant{Tenant: 1, SetSuspended: true, Suspended: true})
+	before := j.m.EventVersion()
+	j.apply(noon2026, UpdateTenant{Tenant: 1, SetSuspended: true})
+	if j.m.EventVersion() == before {
+		t.Error("the version of events stays")
+	}
+}
