@@ -53,10 +53,12 @@ func sweptEarlier(a, b *Event) bool {
 	return cmp.Or(cmp.Compare(a.SweepAtMs, b.SweepAtMs), cmp.Compare(a.ID.Seq, b.ID.Seq)) < 0
 }
 
-// size is what an event counts for in bytes: its texts, and the rest by and large.
+// eventFixedBytes is what an event counts for besides its texts, by and large.
+const eventFixedBytes = 512
+
+// size is what an event counts for in bytes.
 func (e *Event) size() int64 {
-	const fixed = 512
-	n := fixed + len(e.ProviderID) + len(e.RawType) + len(e.Type) + len(e.Detail) + len(e.Payload) + 16*len(e.KeptDuplicates)
+	n := eventFixedBytes + len(e.ProviderID) + len(e.RawType) + len(e.Type) + len(e.Detail) + len(e.Payload) + 16*len(e.KeptDuplicates)
 	for i := range e.Kept {
 		n += 64 + len(e.Kept[i].Error)
 	}
