@@ -289,6 +289,10 @@ func TestWebhookThatCannotBeRead(t *testing.T) {
 	if !strings.Contains(doc, "a member is given twice") {
 		t.Error(doc)
 	}
+	doc = wantWebhookProblem(t, g.post(t, stripeRoute, `not JSON`), unreadableWebhook, "unreadable webhook")
+	if !strings.Contains(doc, "cannot be read: invalid character") {
+		t.Error(doc)
+	}
 	doc = wantWebhookProblem(t, g.post(t, stripeRoute, `{"type":"x"}`), missingEventID, "missing event id")
 	if !strings.Contains(doc, "the event has no id") {
 		t.Error(doc)
