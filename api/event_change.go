@@ -66,10 +66,19 @@ func notReplayed(e *fsm.Event, dir *fsm.Directory) string {
 	case e.Status == fsm.EventQueued:
 		return "the event waits until its source is enabled"
 	case !hasPayload(e):
-		return "the event's payload is not there any more, so it cannot be delivered again"
+		return "the event's payload is not there any more, so it cannot be delivered again" + policyInWords(e, dir)
 	default:
 		return changedMeanwhile
 	}
+}
+
+// policyInWords says why a payload that was delivered is gone, if that is how the tenant wants it.
+func policyInWords(e *fsm.Event, dir *fsm.Directory) string {
+	t := dir.Tenant(e.Tenant)
+	if t == nil || e.Status != fsm.EventProcessed || t.PayloadPolicy == fsm.PayloadRawDebugWindow {
+		return ""
+	}
+	return "; the tenant's payload policy is " + t.PayloadPolicy.String()
 }
 
 // hasPayload reports whether there is something to deliver.

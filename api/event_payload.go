@@ -54,7 +54,10 @@ func (x *exchange) openPayload(t *fsm.Tenant, e *fsm.Event) (stored webhook.Stor
 		return stored, "the event's source was deleted, and with it what opens the payload"
 	}
 	key, err := x.s.cfg.Vault.DataKey(dir.ClusterID, t.PublicID, []byte(t.DataKey))
-	if _, any := x.s.cfg.Vault.Current(); !any || errors.Is(err, envelope.ErrNoKEK) {
+	if missing := (*envelope.MissingKEKError)(nil); errors.As(err, &missing) {
+		return stored, "this node does not have the key-encryption key " + missing.ID + " that opens the payload"
+	}
+	if _, any := x.s.cfg.Vault.Current(); !any {
 		return stored, "this node does not have the key-encryption key that opens the payload"
 	}
 	var plain []byte

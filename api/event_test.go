@@ -212,7 +212,7 @@ func TestPayloadThatCannotBeOpened(t *testing.T) {
 	}
 	with := n.s
 	n.s = newTestServer(t, n.fakeNode, nil)
-	if p := n.payload(t, e, "?raw=true"); !strings.Contains(p.PayloadError, "does not have the key-encryption key") {
+	if p := n.payload(t, e, "?raw=true"); !strings.Contains(p.PayloadError, "does not have the key-encryption key k1 that") {
 		t.Errorf("without the key: %+v", p)
 	}
 	n.s = with

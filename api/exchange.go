@@ -25,6 +25,8 @@ type exchange struct {
 	params httprouter.Params
 
 	caller caller
+	// webhook is a provider's request to a source; nil if this is none, or nothing is known of it yet.
+	webhook *ingress
 	// forwarded tells that another node passed this request on, and proved it.
 	forwarded bool
 	body      []byte // after readBody

@@ -43,7 +43,10 @@ func (x *exchange) logFailure(elapsed time.Duration) {
 		slog.Duration("elapsed", elapsed),
 		slog.String("remote", x.r.RemoteAddr),
 	}
-	if x.caller.tenant != nil {
+	switch {
+	case x.webhook != nil:
+		attrs = append(attrs, slog.String("tenant", x.webhook.tenant.PublicID), slog.String("source", x.webhook.source.PublicID))
+	case x.caller.tenant != nil:
 		attrs = append(attrs, slog.String("tenant", x.caller.tenant.PublicID))
 	}
 	if x.err != nil {

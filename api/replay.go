@@ -40,28 +40,38 @@ func replayEvents(x *exchange) {
 		return
 	}
 	f.query.Tenant = t.ID
-	found, more, ok := x.findReplayable(ctx, f.query, f.limit)
+	found, ok := x.findReplayable(ctx, f.query, f.limit)
 	var replayed int64
 	if ok && !f.dryRun {
-		replayed, ok = x.replayAll(ctx, t.ID, found)
+		replayed, ok = x.replayAll(ctx, t.ID, found.ids)
 	}
 	if !ok {
 		return
 	}
 	b := append(x.out.b[:0], `{"ok":true`...)
-	b = appendIntMember(b, "matched", int64(len(found)))
+	b = appendIntMember(b, "matched", int64(len(found.ids)))
 	b = appendIntMember(b, "replayed", replayed)
 	b = appendBoolMember(b, "dryRun", f.dryRun)
-	if more {
+	if found.more {
 		b = appendBoolMember(b, "more", true)
+	}
+	if found.passedOver > 0 {
+		b = appendIntMember(b, "passedOver", found.passedOver)
 	}
 	x.out.b = append(b, '}')
 	x.ok("events_replayed")
 }
 
-// findReplayable returns the newest events that a query finds and that can be replayed, and whether there are more than
-// so many. If ok is false, the answer is written.
-func (x *exchange) findReplayable(ctx context.Context, q fsm.EventQuery, limit int) (ids []fsm.EventID, more, ok bool) {
+// foundEvents are the newest events that a query finds.
+type foundEvents struct {
+	ids        []fsm.EventID // of those that can be replayed
+	more       bool          // whether there are more than were asked for
+	passedOver int64         // how many before that cannot be replayed, or are queued anyway
+}
+
+// findReplayable returns what a query finds, up to so many events that can be replayed. If ok is false, the answer is
+// written.
+func (x *exchange) findReplayable(ctx context.Context, q fsm.EventQuery, limit int) (found foundEvents, ok bool) {
 	q.Limit = maxListedEvents
 	for {
 		var page fsm.EventPage
@@ -69,20 +79,22 @@ func (x *exchange) findReplayable(ctx context.Context, q fsm.EventQuery, limit i
 			page, err = x.node.ListEvents(ctx, q)
 			return err
 		}) {
-			return nil, false, false
+			return found, false
 		}
 		dir := x.node.Directory()
 		for _, e := range page.Events {
 			switch {
 			case !replayable(e, dir):
-			case len(ids) == limit:
-				return ids, true, true
+				found.passedOver++
+			case len(found.ids) == limit:
+				found.more = true
+				return found, true
 			default:
-				ids = append(ids, e.ID)
+				found.ids = append(found.ids, e.ID)
 			}
 		}
 		if page.Next == 0 {
-			return ids, false, true
+			return found, true
 		}
 		q.Before = page.Next
 	}

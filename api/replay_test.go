@@ -24,8 +24,8 @@ func TestReplayEvents(t *testing.T) {
 		`{"status":"delivery_failed","provider":"github","source":"ci","type":"push"}`: `"matched":1,"replayed":1,"dryRun":false`,
 		`{"provider":"stripe"}`:                             `"matched":0,"replayed":0,"dryRun":false`,
 		`{"status":"processed"}`:                            `"matched":1,"replayed":1,"dryRun":false`,
-		`{"status":"held"}`:                                 `"matched":0,"replayed":0,"dryRun":false`, // it waits for its source
-		`{"status":"ignored"}`:                              `"matched":0,"replayed":0,"dryRun":false`, // its payload is gone
+		`{"status":"held"}`:                                 `"matched":0,"replayed":0,"dryRun":false,"passedOver":1`, // it waits for its source
+		`{"status":"ignored"}`:                              `"matched":0,"replayed":0,"dryRun":false,"passedOver":1`, // its payload is gone
 		`{"from":"2026-11-20T12:00:04Z"}`:                   `"matched":0,"replayed":0,"dryRun":false`,
 		`{"from":"2026-11-20","to":"2026-11-20","limit":1}`: `"matched":1,"replayed":1,"dryRun":false`,
 	} {

@@ -121,6 +121,10 @@ func (x *exchange) openSecrets(t *fsm.Tenant, s *fsm.Source) ([]string, *problem
 // problemOfVault says why a secret can be neither kept nor read.
 func (x *exchange) problemOfVault(err error) *problem {
 	x.err = err
+	if missing := (*envelope.MissingKEKError)(nil); errors.As(err, &missing) {
+		return noKEK.problem("the tenant's secrets and payloads are encrypted under %s, which this node lacks, and no new key "+
+			"replaces it: put it back into the --kek-file of every node; nothing was changed", missing.ID)
+	}
 	if errors.Is(err, envelope.ErrNoKEK) {
 		return noKEK.problem("secrets are kept encrypted, and this node lacks the key for it: make one with syllecta kek " +
 			"generate, give it to every node and start them with --kek-file; nothing was changed")

@@ -82,5 +82,7 @@ func providerLabel(name string) string {
 	return "other"
 }
 
-// adapterWords is what an adapter's error says, without the name of its package.
-func adapterWords(err error) string { return strings.TrimPrefix(err.Error(), "webhook: ") }
+// adapterWords is what an adapter's error says, without the names of packages.
+func adapterWords(err error) string {
+	return strings.ReplaceAll(strings.TrimPrefix(err.Error(), "webhook: "), ": jsontext: ", ": ")
+}

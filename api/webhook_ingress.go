@@ -72,9 +72,10 @@ func (x *exchange) decideWebhook(ctx context.Context, tenant func(*fsm.Directory
 	if p != nil {
 		return receivedEvents{}, p, nil
 	}
-	return x.receiveEvents(ctx, ingress{
+	x.webhook = &ingress{
 		tenant: t, source: source, request: x.webhookRequest(), kept: keptFields(x.r.Header), seed: x.id,
-	})
+	}
+	return x.receiveEvents(ctx, *x.webhook)
 }
 
 // sourceParameter returns the name of the source that a query is for.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -287,6 +289,10 @@ func TestWebhookThatCannotBeRead(t *testing.T) {
 	if !strings.Contains(doc, "a member is given twice") {
 		t.Error(doc)
 	}
+	doc = wantWebhookProblem(t, g.post(t, stripeRoute, `not JSON`), unreadableWebhook, "unreadable webhook")
+	if !strings.Contains(doc, "cannot be read: invalid character") {
+		t.Error(doc)
+	}
 	doc = wantWebhookProblem(t, g.post(t, stripeRoute, `{"type":"x"}`), missingEventID, "missing event id")
 	if !strings.Contains(doc, "the event has no id") {
 		t.Error(doc)
@@ -372,11 +378,32 @@ func TestSourceThatIsNotReady(t *testing.T) {
 	}
 	locked := newTestServer(t, g.n, nil) // has no key-encryption key
 	w := call(t, locked, "POST", stripeRoute, body, g.signedStripe(body))
-	if doc := wantWebhookProblem(t, w, noKEK, "no kek"); !strings.Contains(doc, "--kek-file") {
+	if doc := wantWebhookProblem(t, w, noKEK, "no kek"); !strings.Contains(doc, "kek_1") || !strings.Contains(doc, "--kek-file") {
 		t.Error(doc)
 	}
 	if len(g.events()) != 0 {
 		t.Error("something was accepted")
+	}
+}
+
+// TestRefusedWebhooksAreLogged with whose they were, and without a word of what they said.
+func TestRefusedWebhooksAreLogged(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	g := newGateway(t, func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	g.addSource(t, fsm.Source{Provider: "stripe", Name: "bare"})
+	for target, want := range map[string]string{
+		stripeRoute:                  "level=DEBUG .*code=invalid_signature .*tenant=ten_1 source=src_stripe_default",
+		stripeRoute + "?source=bare": "level=WARN .*code=source_not_ready .*tenant=ten_1 source=src_stripe_bare",
+		"/v1/t/nobody/webhooks/x":    "level=DEBUG .*code=unknown_tenant ",
+	} {
+		out.Reset()
+		call(t, g.s, "POST", target, "canary", stripeHeader+"canary")
+		if line := out.String(); !regexp.MustCompile(want).MatchString(line) || strings.Contains(line, "canary") {
+			t.Errorf("%s: %s", target, line)
+		}
 	}
 }
 

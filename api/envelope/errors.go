@@ -9,3 +9,19 @@ var (
 	// or it was sealed for something else.
 	ErrDamaged = errors.New("cannot be decrypted")
 )
+
+// MissingKEKError is the ErrNoKEK of what was sealed under a key-encryption key that is not there: no other will do.
+type MissingKEKError struct {
+	ID        string // of the key that is needed
+	HasOthers bool   // whether there is any
+}
+
+func (e *MissingKEKError) Error() string {
+	if e.HasOthers {
+		return ErrNoKEK.Error() + ": this node's file lacks " + e.ID
+	}
+	return ErrNoKEK.Error() + ": this node was given none, and needs " + e.ID
+}
+
+// Unwrap makes it an ErrNoKEK.
+func (e *MissingKEKError) Unwrap() error { return ErrNoKEK }

@@ -153,12 +153,12 @@ func (k *KEKs) current() (kek, error) {
 
 // named returns the key of that id.
 func (k *KEKs) named(id string) (kek, error) {
-	if _, err := k.current(); err != nil {
-		return kek{}, fmt.Errorf("%w, and needs %s", err, id)
+	if k == nil {
+		return kek{}, &MissingKEKError{ID: id}
 	}
 	i := slices.IndexFunc(k.keys, func(key kek) bool { return key.id == id })
 	if i < 0 {
-		return kek{}, fmt.Errorf("%w: this node's file lacks %s", ErrNoKEK, id)
+		return kek{}, &MissingKEKError{ID: id, HasOthers: true}
 	}
 	return k.keys[i], nil
 }

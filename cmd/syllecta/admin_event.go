@@ -91,6 +91,8 @@ type replayed struct {
 	Replayed int  `json:"replayed"`
 	DryRun   bool `json:"dryRun"`
 	More     bool `json:"more"` // there are more than were asked for
+	// PassedOver are those that match, and wait anyway or cannot be delivered any more.
+	PassedOver int `json:"passedOver"`
 }
 
 // eventClient speaks about the events of one tenant: as the admin, or by the tenant's API key.

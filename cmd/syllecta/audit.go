@@ -17,7 +17,7 @@ const (
 func newAudit(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Show and verify the log of changes to tenants, keys, plans and members",
+		Short: "Show and verify the log of changes to tenants, keys, plans, sources, events and members",
 		Long: "Show and verify the audit log: who changed tenants, keys, plans and members, when, and what. Entries are\n" +
 			"never changed or removed, and each has a hash over itself and the one before.",
 		Example: `  syllecta audit list

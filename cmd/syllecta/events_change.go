@@ -114,10 +114,21 @@ func (r *replayFlags) printReplayed(done told[replayed]) error {
 	if done.value.More {
 		more = ", and there are more"
 	}
+	if n := done.value.PassedOver; n > 0 {
+		more += fmt.Sprintf("; %s passed over: queued anyway, or without a payload or a source any more", wereCounted(n))
+	}
 	if done.value.DryRun {
 		return r.t.say("%s would be delivered again%s", countOf(done.value.Matched, "event"), more)
 	}
 	return r.t.say("%s will be delivered again%s", countOf(done.value.Replayed, "event"), more)
+}
+
+// wereCounted spells how many events were.
+func wereCounted(n int) string {
+	if n == 1 {
+		return "1 was"
+	}
+	return fmt.Sprintf("%d were", n)
 }
 
 // confirm asks before more than one event is replayed.

@@ -111,7 +111,7 @@ func (e *webhookEvent) payloadInWords() string {
 	case e.PayloadError != "":
 		parts = append(parts, "The payload is not shown: "+printable(e.PayloadError))
 	case len(e.Payload) == 0:
-		parts = append(parts, "The payload is not kept any more.")
+		parts = append(parts, "The payload is not kept any more: see the tenant's payload policy.")
 	default:
 		parts = append(parts, indented(e.Payload))
 	}

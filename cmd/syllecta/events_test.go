@@ -94,7 +94,7 @@ func TestEventVerbs(t *testing.T) {
 		{"events show evt_1 --tenant shop", []string{"GET " + shopEvents + "/evt_1"},
 			"EVENT  RECEIVED                  PROVIDER  SOURCE  TYPE  STATUS  ATTEMPTS  CAME AGAIN  NEXT ATTEMPT\n" +
 				"evt_1  2026-11-29T12:00:01.000Z  github    ci      push  queued  0         0           2026-11-29T12:00:05.000Z\n" +
-				"\nThe payload is not kept any more.\n", "", exitOK},
+				"\nThe payload is not kept any more: see the tenant's payload policy.\n", "", exitOK},
 		{"events show evt_9 --tenant shop", []string{"GET " + shopEvents + "/evt_9"}, "",
 			"it cannot be (not_found); see the events with: syllecta events list --tenant shop", exitNotFound},
 
@@ -154,6 +154,8 @@ func TestEventsReplayMany(t *testing.T) {
 		"dry run of more":  {"--dry-run", answer("10000", "0", `true,"more":true`), []string{asked}, "10000 events would be delivered again, and there are more\n", "", exitOK},
 		"dry run, JSON":    {"--dry-run --json", answer("2", "0", "true"), []string{asked}, answer("2", "0", "true") + "\n", "", exitOK},
 		"none":             {"", answer("0", "0", "true"), []string{asked}, "0 events would be delivered again\n", "", exitOK},
+		"some passed over": {"--dry-run", answer("2", "0", `true,"passedOver":3`), []string{asked},
+			"2 events would be delivered again; 3 were passed over: queued anyway, or without a payload or a source any more\n", "", exitOK},
 		"one is not asked": {"", answer("1", "0", "true"), []string{asked, done}, "7 events will be delivered again\n", "", exitOK},
 		"nobody to ask": {"", answer("2", "0", "true"), []string{asked}, "",
 			"2 events would be delivered again, and nobody is here to confirm it; say --yes", exitUsage},

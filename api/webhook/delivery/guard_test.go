@@ -272,6 +272,19 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
+// TestCheckURLTellsTheRule, and not which ranges the operator allows.
+func TestCheckURLTellsTheRule(t *testing.T) {
+	t.Parallel()
+	g := newTestGuard(t, "172.30.0.0/16")
+	for _, raw := range []string{"https://10.0.0.1/", "http://1.1.1.1/", "https://1.1.1.1:8443/"} {
+		err := g.CheckURL(raw)
+		if !errors.Is(err, ErrNotAllowed) || !strings.Contains(err.Error(), "by https to public addresses, on the ports 443, and to the ranges of") ||
+			strings.Contains(err.Error(), "172.30") {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
 // FuzzCallbackURL looks for a URL that is taken and would not lead to where it seems to.
 func FuzzCallbackURL(f *testing.F) {
 	for _, s := range spellings {

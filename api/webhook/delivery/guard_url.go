@@ -38,11 +38,20 @@ func (g *Guard) CheckURL(raw string) error {
 	case err != nil:
 		return err
 	case isAddress:
-		return g.check(netip.AddrPortFrom(a, port), secure)
+		if err := g.check(netip.AddrPortFrom(a, port), secure); err != nil {
+			return fmt.Errorf("%w: %s", err, g.rule())
+		}
+		return nil
 	case len(g.allowed) == 0 && g.check(netip.AddrPortFrom(anyPublic, port), secure) != nil:
-		return fmt.Errorf("the URL's port %d is not allowed", port)
+		return fmt.Errorf("the URL's port %d is not allowed: %s", port, g.rule())
 	}
 	return nil
+}
+
+// rule is where callbacks may go, in words. Which ranges are allowed is the operator's to know.
+func (g *Guard) rule() string {
+	return fmt.Sprintf("callbacks go by https to public addresses, on the ports %s, and to the ranges of --callback-allow-cidr",
+		strings.Trim(fmt.Sprint(g.ports), "[]"))
 }
 
 // anyPublic stands for a name of which it is not known yet what it means.
