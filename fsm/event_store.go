@@ -21,7 +21,9 @@ type eventStore struct {
 	// held counts, by source, those that are neither queued nor settled.
 	held    map[SourceID]int64
 	tenants map[TenantID]eventTotals
-	changes uint64 // rises with each
+	// byStatus counts the events of all tenants.
+	byStatus [eventStatusEnd]int
+	changes  uint64 // rises with each
 }
 
 // eventTotals is what is kept for a tenant.
@@ -119,6 +121,7 @@ func (s *eventStore) unindex(e *Event) {
 }
 
 func (s *eventStore) total(e *Event, sign int) {
+	s.byStatus[e.Status] += sign
 	t := s.tenants[e.Tenant]
 	t.count += sign
 	t.bytes += int64(sign) * e.size()

@@ -514,6 +514,9 @@ func checkEventTrees(rt *rapid.T, m *Machine) {
 			rt.Fatalf("%s: %s, want %s", name, a.String(), b.String())
 		}
 	}
+	if got.byStatus != want.byStatus {
+		rt.Fatalf("statuses %v, want %v", got.byStatus, want.byStatus)
+	}
 	if fmt.Sprint(got.held) != fmt.Sprint(want.held) || fmt.Sprint(got.tenants) != fmt.Sprint(want.tenants) {
 		rt.Fatalf("counts %v %v, want %v %v", got.held, got.tenants, want.held, want.tenants)
 	}
