@@ -149,8 +149,12 @@ func (r *reign) noteDestination(e *openEvent, out outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.destinations[e.source]
-	before := d.breaker.State()
 	d.inFlight--
+	if d.source.Revision != out.source.Revision {
+		e.done(errNoMatter) // of a breaker that was given up with what the source was
+		return
+	}
+	before := d.breaker.State()
 	d.note(out, e.done, time.Now(), r.worker.cooldown)
 	pause := out.pause
 	switch {
