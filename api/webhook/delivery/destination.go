@@ -37,6 +37,7 @@ type destination struct {
 	probeAt  time.Time
 	limiter  *rate.Limiter // nil without a limit
 	inFlight int
+	open     int // those that are in flight, or not reported yet
 	// failing: the last attempt found it unwell. One attempt at a time is enough to see when that changes.
 	failing bool
 	// strained: the last attempt took a failure or a long time to end. Those that are strained share a part of all attempts.
@@ -91,6 +92,11 @@ func (d *destination) concurrency() int {
 		return int(d.source.MaxConcurrency)
 	}
 	return defaultConcurrency
+}
+
+// resting reports whether no attempt may start now, whatever is due.
+func (d *destination) resting(nowMs int64, now time.Time) bool {
+	return d.pausedUntilMs > nowMs || d.inFlight >= d.concurrency() || now.Before(d.probeAt)
 }
 
 // admit lets an attempt through, and returns what is to be called with how it went. Otherwise done is nil, and wait is

@@ -186,6 +186,7 @@ func (r *reign) close(ids []fsm.EventID) {
 	for _, id := range ids {
 		e := r.open[id]
 		r.add(e, 0, -e.bytes)
+		r.destinations[e.source].open--
 		delete(r.open, id)
 	}
 }

@@ -339,6 +339,7 @@ func TestStrainedDestinationsShareTheirPart(t *testing.T) {
 	t.Parallel()
 	o := newOutbox(t)
 	r := newReign(workerOf(t, o, nil), o)
+	r.destinations[0] = new(destination)
 	fill := func(tenants int, strained bool, size int) (n int) {
 		r.open, r.all, r.strained = make(map[fsm.EventID]*openEvent), load{}, load{}
 		clear(r.tenants)
@@ -726,7 +727,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		readRequest(conn)
 		_, _ = io.WriteString(conn, canary+"\r\n") // the worker may have gone
 	})
-	sealed := o.key().Seal("source/src_sealed/signing", []byte("whsec_"+canary)) // not base64
+	sealed := o.key().Seal("source/src_sealed/signing", []byte("whsec_"+canary+"!")) // not base64
 	sources := []*fsm.Source{
 		o.source("bad", bad+"/?token="+canary, func(s *fsm.Source) { s.RetryDelaysMs = slices.Repeat([]int64{0}, 10) }),
 		o.source("refused", "http://10.0.0.1/?token="+canary, nil),
