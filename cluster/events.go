@@ -55,10 +55,10 @@ func (n *Node) readLeading(ctx context.Context, read func()) error {
 	return nil
 }
 
-// DueEvents returns queued events that are due by the leader's clock, by this node's state as it is: at most perSource of
-// each source that is delivered, in the order of their time.
-func (n *Node) DueEvents(nowMs int64, perSource int) (due []*fsm.Event) {
-	n.applier.read(func(m *fsm.Machine) { due = m.DueEvents(nowMs, perSource) })
+// DueEvents returns queued events that are due by the leader's clock, by this node's state as it is: of each source that is
+// delivered at most as many as most says, in the order of their time. Nothing is applied while most is being asked.
+func (n *Node) DueEvents(nowMs int64, most func(fsm.SourceID) int) (due []*fsm.Event) {
+	n.applier.read(func(m *fsm.Machine) { due = m.DueEvents(nowMs, most) })
 	return due
 }
 

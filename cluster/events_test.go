@@ -61,7 +61,7 @@ func TestEvents(t *testing.T) {
 	if e, err := leader.Event(t.Context(), tenant, first); err != nil || e == nil || e.ProviderID != "0" {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if due := leader.DueEvents(leader.ClusterNowMs(), 2); len(due) != 2 {
+	if due := leader.DueEvents(leader.ClusterNowMs(), func(fsm.SourceID) int { return 2 }); len(due) != 2 {
 		t.Errorf("%d events are due", len(due))
 	}
 	if dueMs, ok := leader.NextEventDueMs(); !ok || dueMs > leader.ClusterNowMs() {

@@ -56,10 +56,10 @@ func (m *Machine) Events(status EventStatus) int { return m.events.byStatus[stat
 // Event returns a tenant's event, or nil. Several calls may run at once.
 func (m *Machine) Event(tenant TenantID, id EventID) *Event { return m.events.get(tenant, id) }
 
-// DueEvents returns queued events that are due at nowMs, at most perSource of each source that is delivered, in the
-// order of their time. Several calls may run at once.
-func (m *Machine) DueEvents(nowMs int64, perSource int) []*Event {
-	return m.events.due(m.directory, nowMs, perSource)
+// DueEvents returns queued events that are due at nowMs, of each source that is delivered at most as many as most says, in
+// the order of their time. Several calls may run at once.
+func (m *Machine) DueEvents(nowMs int64, most func(SourceID) int) []*Event {
+	return m.events.due(m.directory, nowMs, most)
 }
 
 // NextEventDueMs returns the committed-clock instant at which the next queued event is due, which may have passed; ok is

@@ -148,15 +148,15 @@ func (s *eventStore) waiting(id SourceID) int64 {
 // maxCountedWaiting is up to where the events that wait for a source are counted.
 const maxCountedWaiting = 10_000
 
-// due returns the first events of each source of the directory that are due, at most perSource of them.
-func (s *eventStore) due(d *Directory, nowMs int64, perSource int) (found []*Event) {
+// due returns the first events of each source of the directory that are due, as many of them as most says.
+func (s *eventStore) due(d *Directory, nowMs int64, most func(SourceID) int) (found []*Event) {
 	s.eachQueuedSource(func(id SourceID) {
 		if !d.delivers(id) {
 			return
 		}
-		left := perSource
+		left := most(id)
 		s.queued.AscendGreaterOrEqual(&Event{Source: id}, func(e *Event) bool {
-			if e.Source != id || e.NextAtMs > nowMs || left == 0 {
+			if e.Source != id || e.NextAtMs > nowMs || left <= 0 {
 				return false
 			}
 			left--

@@ -82,6 +82,9 @@ func eventBySeq(m *Machine, seq uint64) (found *Event) {
 	return found
 }
 
+// upTo has that many events of each source returned.
+func upTo(n int) func(SourceID) int { return func(SourceID) int { return n } }
+
 func TestAcceptEvent(t *testing.T) {
 	t.Parallel()
 	j := connectedJournal(t, Plan{})
@@ -208,10 +211,10 @@ func TestReportAttempt(t *testing.T) {
 	if r := j.apply(noon2026+11, late); r.Outcome != Conflict {
 		t.Errorf("a report of an attempt that was reported: %+v", r)
 	}
-	if due := j.m.DueEvents(noon2026+4_999, 9); len(due) != 0 {
+	if due := j.m.DueEvents(noon2026+4_999, upTo(9)); len(due) != 0 {
 		t.Errorf("due too early: %v", due)
 	}
-	if due := j.m.DueEvents(noon2026+5_000, 9); len(due) != 1 {
+	if due := j.m.DueEvents(noon2026+5_000, upTo(9)); len(due) != 1 {
 		t.Errorf("not due: %v", due)
 	}
 	if r := j.apply(noon2026+12, report(j, 1, VerdictFailed)); r.Event.Status != EventFailed || r.Event.NextAtMs != 0 {
@@ -252,7 +255,7 @@ func TestDisabledDestination(t *testing.T) {
 	if entries := entriesOf(j.m); entries[len(entries)-1].Action != "source.update" || entries[len(entries)-1].By != clusterActor {
 		t.Errorf("audited as %+v", entries[len(entries)-1])
 	}
-	if due := j.m.DueEvents(MaxStampMs, 9); len(due) != 0 {
+	if due := j.m.DueEvents(MaxStampMs, upTo(9)); len(due) != 0 {
 		t.Errorf("due while disabled: %v", due)
 	}
 	if r := j.apply(0, DeleteSource{Tenant: 1, PublicID: "src_1"}); r.Outcome != Conflict || r.Count != 1 {
@@ -263,11 +266,11 @@ func TestDisabledDestination(t *testing.T) {
 	if r := j.apply(0, PutSource{Source: enabled, IfRevision: s.Revision}); r.Outcome != OK {
 		t.Fatalf("%+v", r)
 	}
-	if due := j.m.DueEvents(MaxStampMs, 9); len(due) != 1 {
+	if due := j.m.DueEvents(MaxStampMs, upTo(9)); len(due) != 1 {
 		t.Errorf("not due: %v", due)
 	}
 	j.apply(0, UpdateTenant{Tenant: 1, SetSuspended: true, Suspended: true})
-	if due := j.m.DueEvents(MaxStampMs, 9); len(due) != 0 {
+	if due := j.m.DueEvents(MaxStampMs, upTo(9)); len(due) != 0 {
 		t.Errorf("due while suspended: %v", due)
 	}
 	j.apply(0, IgnoreEvents{Tenant: 1, Events: []EventID{{1, 7}}})

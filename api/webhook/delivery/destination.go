@@ -97,13 +97,23 @@ func (d *destination) concurrency() int {
 	return defaultConcurrency
 }
 
+// resting reports whether no attempt may start now, whatever is due.
+func (d *destination) resting(nowMs int64, now time.Time) bool {
+	return d.pausedUntilMs > nowMs || d.busy() || now.Before(d.probeAt)
+}
+
+// busy reports whether an attempt must end, or be reported, before another one starts.
+func (d *destination) busy() bool {
+	return d.inFlight >= d.concurrency() || d.open >= openPerAttempt*d.concurrency()
+}
+
 // admit lets an attempt through, and returns what is to be called with how it went. Otherwise done is nil, and wait is
 // when to ask again; 0 is when an attempt has ended or was reported.
 func (d *destination) admit(nowMs int64, now time.Time) (done func(error), wait time.Duration) {
 	if d.pausedUntilMs > nowMs {
 		return nil, time.Duration(d.pausedUntilMs-nowMs) * time.Millisecond
 	}
-	if d.inFlight >= d.concurrency() || d.open >= openPerAttempt*d.concurrency() {
+	if d.busy() {
 		return nil, 0
 	}
 	if now.Before(d.probeAt) {

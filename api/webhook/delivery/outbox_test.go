@@ -37,6 +37,7 @@ type outbox struct {
 	nonce   uint64
 	refuse  error // what Propose fails with; nil lets it work
 	batches [][]fsm.ReportAttempt
+	mostDue int // that were returned at once
 }
 
 const (
@@ -180,10 +181,12 @@ func (o *outbox) count(status fsm.EventStatus) (n int) {
 	return n
 }
 
-func (o *outbox) DueEvents(nowMs int64, perSource int) []*fsm.Event {
+func (o *outbox) DueEvents(nowMs int64, most func(fsm.SourceID) int) []*fsm.Event {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.m.DueEvents(nowMs, perSource)
+	due := o.m.DueEvents(nowMs, most)
+	o.mostDue = max(o.mostDue, len(due))
+	return due
 }
 
 func (o *outbox) NextEventDueMs() (int64, bool) {

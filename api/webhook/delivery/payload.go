@@ -30,7 +30,7 @@ type letter struct {
 
 // open returns what an event holds, and the key that signs its delivery.
 func (w *Worker) open(o order) (l letter, err error) {
-	if !o.own() && (o.event.Form == fsm.PayloadNone || len(o.event.Payload) == 0) {
+	if !o.own() && (o.event.Form != fsm.PayloadWhole || len(o.event.Payload) == 0) {
 		return letter{}, errDropped
 	}
 	if !o.own() || len(o.source.SigningSecret) > 0 {
@@ -78,9 +78,6 @@ func keep(o order, l letter) (set bool, form fsm.PayloadForm, sealed []byte) {
 	case fsm.PayloadRawDebugWindow:
 		return false, 0, nil
 	case fsm.PayloadRedacted:
-		if o.event.Form == fsm.PayloadPartial {
-			return false, 0, nil
-		}
 		sealed := sealRedacted(o, l)
 		if sealed == nil {
 			return true, fsm.PayloadNone, nil

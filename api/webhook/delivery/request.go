@@ -44,7 +44,6 @@ type normalised struct {
 	EventID         string            `json:"eventId"`
 	Source          string            `json:"source"`
 	Synthetic       bool              `json:"synthetic,omitempty"`
-	Redacted        bool              `json:"redacted,omitempty"` // of a replay: what is sensitive was dropped
 }
 
 // body returns what is sent, its content type, and those of the provider's headers that go with it.
@@ -63,7 +62,7 @@ func (o order) normalise(stored webhook.Stored) ([]byte, error) {
 		ID: e.ProviderID, Provider: e.Provider, ProviderRawType: e.RawType, Type: e.Type, TenantID: o.tenant.PublicID,
 		OccurredAt: instant(cmp.Or(e.OccurredAtMs, e.ReceivedAtMs)), ReceivedAt: instant(e.ReceivedAtMs),
 		Payload: stored.Payload, Headers: flatten(stored.Headers),
-		EventID: e.ID.String(), Source: e.SourceName, Synthetic: e.Synthetic, Redacted: e.Form == fsm.PayloadPartial,
+		EventID: e.ID.String(), Source: e.SourceName, Synthetic: e.Synthetic,
 	}
 	if o.own() {
 		n.Payload = json.RawMessage(e.Detail)

@@ -66,7 +66,6 @@ func TestNormalisedJSON(t *testing.T) {
 	}{
 		"event":     {func(*order) {}, begins + payload + ends + `}`},
 		"synthetic": {func(o *order) { o.event.Synthetic = true }, begins + payload + ends + `,"synthetic":true}`},
-		"redacted":  {func(o *order) { o.event.Form = fsm.PayloadPartial }, begins + payload + ends + `,"redacted":true}`},
 		"without a time": {
 			func(o *order) { o.event.OccurredAtMs = 0 },
 			strings.Replace(begins, "11:59:58.500Z", "12:00:00.000Z", 1) + payload + ends + `}`,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/syllecta/syllecta/api/webhook"
+	"github.com/syllecta/syllecta/cluster"
 	"github.com/syllecta/syllecta/fsm"
 )
 
@@ -75,5 +76,50 @@ func TestATenantLeavesRoomToOthers(t *testing.T) {
 			}
 			waitFor(t, "the other tenant's events are delivered", func() bool { return len(rc.got()) == 2*windowBeyond })
 		})
+	}
+}
+
+// TestWhatRestsIsNotLookedThrough has destinations that are left alone, with many events each, beside one of which many are
+// not reported yet: a look into the outbox, during which nothing is applied, does not go through all of theirs.
+func TestWhatRestsIsNotLookedThrough(t *testing.T) {
+	t.Parallel()
+	const resting, events = 10, 300
+	o := newOutbox(t)
+	rc, url := newReceiver(t)
+	var pauses []*fsm.Source
+	slow := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "600")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}).URL
+	for n := range resting {
+		pauses = append(pauses, o.source(fmt.Sprint("slow", n), slow, nil))
+	}
+	for i := range events {
+		for _, s := range pauses {
+			o.accept(s, fmt.Sprint("evt_", i))
+		}
+	}
+	w := start(t, o, nil)
+	waitFor(t, "all of them rest", func() bool {
+		for _, s := range pauses {
+			if state := stateOf(w, s); state.PausedUntilMs == 0 || state.InFlight > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	o.setRefuse(cluster.ErrBusy) // what is delivered stays open
+	fast := o.source("fast", url, func(s *fsm.Source) { s.MaxConcurrency = 16 })
+	o.mu.Lock()
+	o.mostDue = 0
+	o.mu.Unlock()
+	for i := range events {
+		o.accept(fast, fmt.Sprint("evt_", i))
+	}
+	waitFor(t, "as much is delivered as may be open", func() bool { return len(rc.got()) == 16*openPerAttempt })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if most := 16*openPerAttempt + windowBeyond + resting*(defaultConcurrency+1); o.mostDue > most {
+		t.Errorf("%d events were looked at at once, at most %d should be", o.mostDue, most)
 	}
 }

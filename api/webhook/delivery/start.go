@@ -7,13 +7,14 @@ import (
 	"github.com/syllecta/syllecta/fsm"
 )
 
-// windowBeyond is how many events of a source are looked at beyond those that are open.
+// windowBeyond is how many events of a source are looked at beyond those that are open, if more than one may start.
 const windowBeyond = 16
 
 // line is the events of a source that are due, and where starting them has come to.
 type line struct {
 	source  fsm.SourceID
 	events  []*fsm.Event
+	window  int // how many were asked for
 	next    int
 	blocked bool // nothing more of it starts in this round
 }
@@ -22,28 +23,35 @@ type line struct {
 func (r *reign) startDue(ctx context.Context) time.Duration {
 	for {
 		nowMs := r.outbox.ClusterNowMs()
-		window := r.window()
-		lines, oldestMs := r.lines(r.outbox.DueEvents(nowMs, window))
+		now, windows := time.Now(), make(map[fsm.SourceID]int)
+		due := r.outbox.DueEvents(nowMs, func(id fsm.SourceID) int {
+			windows[id] = r.window(id, nowMs, now)
+			return windows[id]
+		})
+		lines, oldestMs := r.lines(due, windows)
 		r.worker.metrics.lag(nowMs, oldestMs)
 		started, wait := r.startRound(ctx, lines, nowMs)
-		if started == 0 || !r.mayBeMore(lines, window) {
+		if started == 0 || !r.mayBeMore(lines) {
 			return r.untilNext(nowMs, wait)
 		}
 	}
 }
 
-// window is how many events of each source to look at: those that are open stand in front.
-func (r *reign) window() int {
-	most, counts := 0, make(map[fsm.SourceID]int)
-	for _, e := range r.open {
-		counts[e.source]++
-		most = max(most, counts[e.source])
+// window is how many events of a source to look at: those that are open stand in front. Of one that is to be left alone
+// one more tells until when, so that many such, with as many events as may be, cost little.
+func (r *reign) window(id fsm.SourceID, nowMs int64, now time.Time) int {
+	d := r.destinations[id]
+	switch {
+	case d == nil:
+		return windowBeyond
+	case d.resting(nowMs, now):
+		return d.open + 1
 	}
-	return most + windowBeyond
+	return d.open + windowBeyond
 }
 
 // lines sorts events by source, and returns since when the first has been due; 0 if there is none.
-func (r *reign) lines(due []*fsm.Event) (lines []*line, oldestMs int64) {
+func (r *reign) lines(due []*fsm.Event, windows map[fsm.SourceID]int) (lines []*line, oldestMs int64) {
 	at := make(map[fsm.SourceID]*line)
 	for _, e := range due {
 		if oldestMs == 0 || e.NextAtMs < oldestMs {
@@ -51,7 +59,7 @@ func (r *reign) lines(due []*fsm.Event) (lines []*line, oldestMs int64) {
 		}
 		l := at[e.Source]
 		if l == nil {
-			l = &line{source: e.Source}
+			l = &line{source: e.Source, window: windows[e.Source]}
 			at[e.Source] = l
 			lines = append(lines, l)
 		}
@@ -61,9 +69,9 @@ func (r *reign) lines(due []*fsm.Event) (lines []*line, oldestMs int64) {
 }
 
 // mayBeMore reports whether a source may have events that could start and were not looked at.
-func (r *reign) mayBeMore(lines []*line, window int) bool {
+func (r *reign) mayBeMore(lines []*line) bool {
 	for _, l := range lines {
-		if !l.blocked && len(l.events) == window {
+		if !l.blocked && len(l.events) == l.window {
 			return true
 		}
 	}

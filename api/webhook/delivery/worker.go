@@ -17,7 +17,7 @@ import (
 
 // Outbox is what a worker needs of the node that leads, a *cluster.Node.
 type Outbox interface {
-	DueEvents(nowMs int64, perSource int) []*fsm.Event
+	DueEvents(nowMs int64, most func(fsm.SourceID) int) []*fsm.Event
 	NextEventDueMs() (dueMs int64, ok bool)
 	ClusterNowMs() int64
 	EventsChanged() <-chan struct{}
