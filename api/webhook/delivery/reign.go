@@ -30,6 +30,10 @@ const (
 	// pollEvery is the time between two looks while something is due that cannot start: what else becomes due is not told
 	// then.
 	pollEvery = 250 * time.Millisecond
+	// cheapLook is how long a look may take to be followed by the next at once. After one that took longer, as when thousands
+	// of destinations are dead, there is none for lookPause times as long: nothing is applied while one goes on.
+	cheapLook = time.Millisecond
+	lookPause = 4
 	// lockedPause is for how long a destination is left alone whose key cannot be had; lockedLogEvery is the time between
 	// two messages about that.
 	lockedPause    = 10 * time.Second
@@ -53,7 +57,8 @@ type reign struct {
 	tenants    map[fsm.TenantID]*load // of all, what is each tenant's that has any
 	unreported []fsm.ReportAttempt
 	reporting  bool
-	turn       int // who is served first
+	turn       int       // who is served first
+	lookAgain  time.Time // there is no look before
 	lockedSaid time.Time
 	directory  *fsm.Directory // as it was looked at last
 
@@ -109,8 +114,21 @@ func (r *reign) run(ctx context.Context) {
 			return
 		}
 		r.startReport(ctx)
-		timer.Reset(r.startDue(ctx))
+		timer.Reset(r.look(ctx))
 	}
+}
+
+// look starts what is due and may start, and returns when to look again.
+func (r *reign) look(ctx context.Context) time.Duration {
+	if early := time.Until(r.lookAgain); early > 0 {
+		return early
+	}
+	began := time.Now()
+	wait := r.startDue(ctx)
+	if now := time.Now(); now.Sub(began) > cheapLook {
+		r.lookAgain = now.Add(lookPause * now.Sub(began))
+	}
+	return wait
 }
 
 // settleRest takes in what else has come, so that what ends in the same moment is reported together.

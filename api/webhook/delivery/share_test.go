@@ -2,9 +2,12 @@ package delivery
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,4 +125,46 @@ func TestWhatRestsIsNotLookedThrough(t *testing.T) {
 	if most := 16*openPerAttempt + windowBeyond + resting*(defaultConcurrency+1); o.mostDue > most {
 		t.Errorf("%d events were looked at at once, at most %d should be", o.mostDue, most)
 	}
+}
+
+// slowOutbox has a look take long, and wants the next not to follow at once.
+type slowOutbox struct {
+	*outbox
+	looks atomic.Int32
+	took  time.Duration // by the last look; of the goroutine that looks
+	ended time.Time
+}
+
+func (o *slowOutbox) DueEvents(nowMs int64, most func(fsm.SourceID) int) []*fsm.Event {
+	began := time.Now()
+	if pause := began.Sub(o.ended); o.took > 0 && pause < 3*o.took {
+		o.t.Errorf("a look begins %v after one of %v", pause, o.took)
+	}
+	for time.Since(began) < 2*cheapLook {
+		runtime.Gosched()
+	}
+	due := o.outbox.DueEvents(nowMs, most)
+	o.looks.Add(1)
+	o.ended = time.Now()
+	o.took = o.ended.Sub(began)
+	return due
+}
+
+// TestDearLooksAreSeldom: while the worker looks into the outbox nothing is applied, and so it does not look all the time.
+func TestDearLooksAreSeldom(t *testing.T) {
+	t.Parallel()
+	o := &slowOutbox{outbox: newOutbox(t)}
+	w := workerOf(t, o.outbox, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.Run(ctx, o)
+	}()
+	waitFor(t, "it has looked often", func() bool {
+		o.wake()
+		return o.looks.Load() >= 10
+	})
+	cancel()
+	<-ended
 }
