@@ -115,5 +115,6 @@ func appendPlan(b []byte, p *fsm.Plan) []byte {
 	b = appendStringMember(b, "onExceed", onExceed(p))
 	b = appendIntMember(b, "eventRetentionDays", p.EventRetentionMs/dayMs)
 	b = appendIntMember(b, "payloadRetentionDays", p.PayloadRetentionMs/dayMs)
+	b = appendIntMember(b, "maxStoredBytes", p.MaxStoredBytes)
 	return append(b, '}')
 }

@@ -14,9 +14,9 @@ const (
 	unlimitedJSON = `{"name":"unlimited","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0` + noEventLimits + `}`
 	starterJSON   = `{"name":"starter","monthlyClaims":10000,"requestsPerSecond":20,"maxTtlSeconds":604800,` +
 		`"maxBodyBytes":65536` + noEventLimits + `}`
-	noEventLimits = `,"monthlyEvents":0,"onExceed":"reject","eventRetentionDays":0,"payloadRetentionDays":0`
+	noEventLimits = `,"monthlyEvents":0,"onExceed":"reject","eventRetentionDays":0,"payloadRetentionDays":0,"maxStoredBytes":0`
 	goldLimits    = `"monthlyClaims":5,"requestsPerSecond":6,"maxTtlSeconds":7,"maxBodyBytes":8,` +
-		`"monthlyEvents":9,"onExceed":"hold","eventRetentionDays":10,"payloadRetentionDays":11`
+		`"monthlyEvents":9,"onExceed":"hold","eventRetentionDays":10,"payloadRetentionDays":11,"maxStoredBytes":12`
 	goldJSON = `{"name":"gold",` + goldLimits + `}`
 )
 
@@ -42,9 +42,9 @@ func TestPlans(t *testing.T) {
 		{"PUT", gold, `{}`, 200, strings.Replace(unlimitedJSON, "unlimited", "gold", 1)},
 		{"PUT", gold, `{"monthlyClaims":9007199254740991,"requestsPerSecond":1000000,"maxTtlSeconds":316224000,` +
 			`"maxBodyBytes":1048576,"monthlyEvents":9007199254740991,"onExceed":"reject","eventRetentionDays":3660,` +
-			`"payloadRetentionDays":3660,"later":{"x":1}}`, 200, `{"name":"gold","monthlyClaims":9007199254740991,` +
+			`"payloadRetentionDays":3660,"maxStoredBytes":9007199254740991,"later":{"x":1}}`, 200, `{"name":"gold","monthlyClaims":9007199254740991,` +
 			`"requestsPerSecond":1000000,"maxTtlSeconds":316224000,"maxBodyBytes":1048576,` +
-			`"monthlyEvents":9007199254740991,"onExceed":"reject","eventRetentionDays":3660,"payloadRetentionDays":3660}`},
+			`"monthlyEvents":9007199254740991,"onExceed":"reject","eventRetentionDays":3660,"payloadRetentionDays":3660,"maxStoredBytes":9007199254740991}`},
 		{"GET", plansPath + "/unlimited", "", 200, unlimitedJSON},
 		{"PUT", plansPath + "/unlimited", `{"monthlyClaims":1}`, 409, "conflict"},
 		{"DELETE", plansPath + "/unlimited", "", 409, "conflict"},

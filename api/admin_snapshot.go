@@ -77,7 +77,7 @@ func restoreSnapshot(x *exchange) {
 		if body.started {
 			return cluster.ErrUnavailable // half of the body is gone: only the caller can begin again
 		}
-		done, err = x.node.Restore(ctx, body, cluster.RestoreOptions{OtherCluster: other})
+		done, err = x.node.Restore(ctx, body, cluster.RestoreOptions{OtherCluster: other, By: x.actor()})
 		return errors.Join(err, x.extendWrite(writeSlack))
 	})
 	if ok {

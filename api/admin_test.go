@@ -26,7 +26,7 @@ func TestTenants(t *testing.T) {
 		`"plan":"unlimited","status":"active","monthlyClaims":0,"payloadPolicy":"metadata_only","createdAt":"2026-11-20T12:00:00.000Z"},{"id":"`+id+`",`+tail+`}]}`)
 	n.apply(fsm.Claim{ID: fsm.RecordID{Tenant: 2, Scope: "s", Key: "k"}, Owner: "o:", LeaseMs: 1000, TTLMs: 1000})
 	shown := `{"id":"` + id + `",` + tail + `,"usage":{"month":"2026-11","claims":1,"limit":5,` +
-		`"resetsAt":"2026-12-01T00:00:00.000Z","events":0,"eventLimit":0}}`
+		`"resetsAt":"2026-12-01T00:00:00.000Z","events":0,"eventLimit":0,"storedBytes":0,"storedBytesLimit":0}}`
 	wantBody(t, call(t, s, "GET", path+"/acme", "", asAdmin), 200, shown)
 	wantBody(t, call(t, s, "GET", path+"/"+id, "", asAdmin), 200, shown)
 	wantBody(t, call(t, s, "PATCH", path+"/acme", `{"name":""}`, asAdmin), 200,

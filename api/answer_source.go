@@ -32,7 +32,9 @@ func appendSource(b []byte, t *fsm.Tenant, s *fsm.Source, signingSecret string) 
 		b = appendSourceSecret(appendName(b, ""), secret)
 	}
 	b = append(b, ']')
-	b = appendStringMember(b, "ingressPath", ingressPath(t, s))
+	if s.Provider != fsm.OwnProvider {
+		b = appendStringMember(b, "ingressPath", ingressPath(t, s))
+	}
 	b = appendTimeMember(b, "createdAt", s.CreatedAtMs)
 	b = appendTimeMember(b, "updatedAt", s.UpdatedAtMs)
 	if signingSecret != "" {

@@ -23,7 +23,8 @@ func onExceed(p *fsm.Plan) string {
 
 // levelOfPlan is the feature level that a cluster must have to keep a plan.
 func levelOfPlan(p *fsm.Plan) uint32 {
-	if p.MonthlyEvents != 0 || p.HoldEvents || p.EventRetentionMs != 0 || p.PayloadRetentionMs != 0 {
+	if p.MonthlyEvents != 0 || p.HoldEvents || p.EventRetentionMs != 0 || p.PayloadRetentionMs != 0 ||
+		p.MaxStoredBytes != 0 {
 		return fsm.LevelWebhooks
 	}
 	return fsm.LevelControl
@@ -51,6 +52,7 @@ func decodePlan(body []byte, name string) (fsm.Plan, *problem) {
 		HoldEvents:         f.onExceed == exceedHold,
 		EventRetentionMs:   f.eventRetentionDays.value * dayMs,
 		PayloadRetentionMs: f.payloadRetentionDays.value * dayMs,
+		MaxStoredBytes:     f.maxStoredBytes.value,
 	}, p
 }
 
@@ -59,8 +61,8 @@ type planFields struct {
 	name                                                          string
 	monthlyClaims, requestsPerSecond, maxTTLSeconds, maxBodyBytes optionalInt
 
-	monthlyEvents, eventRetentionDays, payloadRetentionDays optionalInt
-	onExceed                                                string // "" if absent
+	monthlyEvents, eventRetentionDays, payloadRetentionDays, maxStoredBytes optionalInt
+	onExceed                                                                string // "" if absent
 }
 
 func (f *planFields) member(d *decoder, name []byte) *problem {
@@ -75,6 +77,8 @@ func (f *planFields) member(d *decoder, name []byte) *problem {
 		return d.integer(&f.maxTTLSeconds, "maxTtlSeconds", 0, fsm.MaxTTLMs/1_000)
 	case "maxBodyBytes":
 		return d.integer(&f.maxBodyBytes, "maxBodyBytes", 0, fsm.MaxBodyBytes)
+	case "maxStoredBytes":
+		return d.integer(&f.maxStoredBytes, "maxStoredBytes", 0, fsm.MaxMonthlyClaims)
 	case "monthlyEvents":
 		return d.integer(&f.monthlyEvents, "monthlyEvents", 0, fsm.MaxMonthlyClaims)
 	case "onExceed":

@@ -54,9 +54,11 @@ func TestShowEventOfManyAttempts(t *testing.T) {
 	t.Parallel()
 	n := newEventNode(t)
 	e := n.events["s2"]
-	for range 25 {
+	for range 24 {
 		e = n.report(e, fsm.Attempt{StatusCode: 503}, fsm.VerdictRetry)
 	}
+	e = n.report(e, fsm.Attempt{StatusCode: 503}, fsm.VerdictFailed)
+	n.apply(fsm.ReplayEvents{Tenant: 1, Events: []fsm.EventID{e.ID}, Nonce: "rpl_1"})
 	n.apply(fsm.ReportAttempt{Tenant: 1, Event: e.ID, Number: 26, Verdict: fsm.VerdictFailed,
 		Attempt: fsm.Attempt{StartedAtMs: n.nowMs, StatusCode: 504, Replay: "rpl_1"}})
 	body := n.show(t, e, "").Body.String()

@@ -371,3 +371,18 @@ func TestEventsThroughAFollower(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDecodeEventListing: whatever is asked, it is refused or a query that can be asked.
+func FuzzDecodeEventListing(f *testing.F) {
+	for _, seed := range []string{"", "status=cached&counts=false", "provider=stripe&source=default&type=payment.%2A&limit=500",
+		"from=2026-11-20&to=2026-11-20T12:00:00Z&cursor=" + eventCursor(7), "limit=0", "%zz"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		l, p := decodeEventListing(raw)
+		if p == nil && (l.Limit < 1 || l.Limit > maxListedEvents || l.FromMs < 0 || l.ToMs != 0 && l.ToMs <= l.FromMs ||
+			l.Repeated && l.Status != 0 || len(l.Provider) > fsm.MaxSlugBytes || len(l.Type) > fsm.MaxEventTypeBytes) {
+			t.Errorf("%q: %+v", raw, l)
+		}
+	})
+}

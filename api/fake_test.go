@@ -282,6 +282,12 @@ func (n *fakeNode) EventUsage(id fsm.TenantID) (fsm.Month, int64) {
 	return n.machine.EventUsage(id)
 }
 
+func (n *fakeNode) StoredBytes(id fsm.TenantID) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.machine.StoredBytes(id)
+}
+
 func (n *fakeNode) UsageDays(id fsm.TenantID, from, to fsm.Day) []fsm.DayUsage {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -32,6 +32,7 @@ type node interface {
 	Directory() *fsm.Directory
 	Usage(t fsm.TenantID) cluster.Usage
 	EventUsage(t fsm.TenantID) (month fsm.Month, events int64)
+	StoredBytes(t fsm.TenantID) int64
 	UsageDays(t fsm.TenantID, from, to fsm.Day) []fsm.DayUsage
 	AuditLog(after uint64, limit int) (entries []fsm.AuditEntry, total uint64)
 	NoteKeyUse(k *fsm.APIKey)

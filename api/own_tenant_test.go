@@ -19,7 +19,7 @@ func TestOwnTenant(t *testing.T) {
 		return `{"id":"ten_1","slug":"demo","name":"Demo","plan":"unlimited","status":"active","monthlyClaims":0,` +
 			`"payloadPolicy":"` + policy + `","createdAt":"2026-11-20T12:00:00.000Z"`
 	}
-	const usage = `,"usage":{"month":"2026-11","claims":0,"limit":0,"resetsAt":"2026-12-01T00:00:00.000Z","events":0,"eventLimit":0}}`
+	const usage = `,"usage":{"month":"2026-11","claims":0,"limit":0,"resetsAt":"2026-12-01T00:00:00.000Z","events":0,"eventLimit":0,"storedBytes":0,"storedBytesLimit":0}}`
 	wantBody(t, call(t, s, "GET", "/v1/tenant", "", asTenant(key)), 200, tenant("metadata_only")+usage)
 	for _, policy := range []string{"raw_debug_window", "metadata_only", "redacted_payload"} {
 		wantBody(t, call(t, s, "PATCH", "/v1/tenant", `{"payloadPolicy":"`+policy+`"}`, asTenant(key)), 200, tenant(policy)+`}`)

@@ -102,7 +102,9 @@ func (p *problem) setHeaders(h http.Header, now time.Time) {
 	case invalidAPIKey, forbidden:
 		h["Www-Authenticate"] = []string{"Bearer"}
 	case usageLimitExceeded:
-		p.setMonthlyFields(h, now)
+		if p.resetAtMs != 0 { // else it is no month that is full
+			p.setMonthlyFields(h, now)
+		}
 	}
 	if p.quota != nil {
 		p.quota.setFields(h)
@@ -159,6 +161,11 @@ func problemOfResult(r *fsm.Result, now time.Time) *problem {
 		p := usageLimitExceeded.problem("the tenant's limit of %d claims per month is used up", r.Limit)
 		p.limit, p.resetAtMs = r.Limit, r.ResetAtMs
 		p.retryAfter = max(time.UnixMilli(r.ResetAtMs).Sub(now).Truncate(time.Millisecond), time.Second)
+		return p
+	case fsm.StoredBytesExceeded:
+		p := usageLimitExceeded.problem("as many bytes are stored for the tenant as its plan allows, %d; stored results can "+
+			"be deleted, or expire", r.Limit)
+		p.limit, p.retryAfter = r.Limit, time.Minute
 		return p
 	case fsm.TenantSuspended:
 		return tenantSuspended.problem("no new locks are granted, and nothing was changed; what was begun can be completed")

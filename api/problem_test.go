@@ -105,6 +105,7 @@ func TestProblemOfResult(t *testing.T) {
 		fsm.AlreadyCompleted:    alreadyCompleted,
 		fsm.FingerprintMismatch: fingerprintMismatch,
 		fsm.UsageLimitExceeded:  usageLimitExceeded,
+		fsm.StoredBytesExceeded: usageLimitExceeded,
 		fsm.InProgress:          inProgress,
 		fsm.NotFound:            notFound,
 		fsm.Conflict:            conflict,

@@ -12,9 +12,12 @@ import (
 
 // checkSource refuses what a new source cannot be, and puts the provider's own name in the place of an alias.
 func (s *Server) checkSource(f *sourceFields) *problem {
+	if f.provider == fsm.OwnProvider {
+		return s.checkOwnSource(f)
+	}
 	provider, known := providerNamed(f.provider)
 	if !known {
-		return invalidField.problem("provider is none of %s", strings.Join(providerNames(), ", "))
+		return invalidField.problem("provider is none of %s, %s", strings.Join(providerNames(), ", "), fsm.OwnProvider)
 	}
 	f.provider = provider.Name
 	if p := s.checkCallback(f.callbackURL.value); p != nil {
@@ -30,6 +33,20 @@ func (s *Server) checkSource(f *sourceFields) *problem {
 		}
 	}
 	return nil
+}
+
+// checkOwnSource refuses what the source of the cluster's own events, such as warnings before a limit, cannot be: nobody
+// sends them, so there is nothing to verify.
+func (s *Server) checkOwnSource(f *sourceFields) *problem {
+	switch {
+	case f.name != fsm.DefaultSourceName:
+		return invalidField.problem("name: the source of %s is called %s", fsm.OwnProvider, fsm.DefaultSourceName)
+	case len(f.secrets) > 0:
+		return invalidField.problem("secrets are not taken: %s has none", fsm.OwnProvider)
+	case f.options.set:
+		return invalidField.problem("options are not taken: %s has none", fsm.OwnProvider)
+	}
+	return s.checkCallback(f.callbackURL.value)
 }
 
 // providerNamed finds a provider by its name or an alias.

@@ -92,6 +92,8 @@ func (x *exchange) appendMonth(b []byte, id fsm.TenantID) []byte {
 	}
 	b = appendIntMember(b, "events", events)
 	b = appendIntMember(b, "eventLimit", dir.PlanOf(t).MonthlyEvents)
+	b = appendIntMember(b, "storedBytes", x.node.StoredBytes(id))
+	b = appendIntMember(b, "storedBytesLimit", dir.PlanOf(t).MaxStoredBytes)
 	return append(b, '}')
 }
 

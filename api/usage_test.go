@@ -52,7 +52,7 @@ func TestUsage(t *testing.T) {
 		tenth  = `{"day":"2026-12-10","claims":1,"replays":0,"conflicts":1,"rejected":0,` + noEvents + `}`
 		before = `{"day":"2026-12-28","claims":1,"replays":1,"conflicts":0,"rejected":0,` + noEvents + `}`
 		today  = `{"day":"2026-12-29","claims":3,"replays":0,"conflicts":0,"rejected":2,` + noEvents + `}`
-		month  = `{"month":{"month":"2026-12","claims":5,"limit":5,"resetsAt":"2027-01-01T00:00:00.000Z","events":0,"eventLimit":0},"days":[`
+		month  = `{"month":{"month":"2026-12","claims":5,"limit":5,"resetsAt":"2027-01-01T00:00:00.000Z","events":0,"eventLimit":0,"storedBytes":1310,"storedBytesLimit":0},"days":[`
 		none   = `"total":{"claims":0,"replays":0,"conflicts":0,"rejected":0,` + noEvents + `}}`
 	)
 	for _, c := range []struct{ query, days string }{
@@ -70,7 +70,7 @@ func TestUsage(t *testing.T) {
 			wantBody(t, call(t, s, "GET", "/v1/admin/tenants/"+name+"/usage"+c.query, "", asAdmin), 200, month+c.days)
 		}
 	}
-	other := `{"month":{"month":"2026-12","claims":1,"limit":0,"resetsAt":"2027-01-01T00:00:00.000Z","events":0,"eventLimit":0},"days":[` +
+	other := `{"month":{"month":"2026-12","claims":1,"limit":0,"resetsAt":"2027-01-01T00:00:00.000Z","events":0,"eventLimit":0,"storedBytes":0,"storedBytesLimit":0},"days":[` +
 		`{"day":"2026-12-28","claims":1,"replays":0,"conflicts":0,"rejected":0,` + noEvents + `}],` +
 		`"total":{"claims":1,"replays":0,"conflicts":0,"rejected":0,` + noEvents + `}}`
 	for _, query := range []string{"", "?tenant=demo&id=ten_1", "?slug=demo"} { // nobody is shown another tenant's
@@ -97,7 +97,7 @@ func TestUsageByPlan(t *testing.T) {
 	n, key := newFakeNode(t, "n1")
 	n.setPlan(fsm.Plan{Name: "gold", MonthlyClaims: 77})
 	w := call(t, newTestServer(t, n, nil), "GET", "/v1/usage", "", asTenant(key))
-	wantBody(t, w, 200, `{"month":{"month":"2026-11","claims":0,"limit":77,"resetsAt":"2026-12-01T00:00:00.000Z","events":0,"eventLimit":0},`+
+	wantBody(t, w, 200, `{"month":{"month":"2026-11","claims":0,"limit":77,"resetsAt":"2026-12-01T00:00:00.000Z","events":0,"eventLimit":0,"storedBytes":0,"storedBytesLimit":0},`+
 		`"days":[],"total":{"claims":0,"replays":0,"conflicts":0,"rejected":0,`+noEvents+`}}`)
 }
 

@@ -97,7 +97,7 @@ func sourceParameter(query string) (name string, p *problem) {
 
 // sourceFor finds a tenant's source of a provider, which may be called by any of its names.
 func sourceFor(dir *fsm.Directory, t *fsm.Tenant, provider, name string) (*fsm.Source, *problem) {
-	if source := dir.SourceNamed(t.ID, provider, name); source != nil {
+	if source := dir.SourceNamed(t.ID, provider, name); source != nil && provider != fsm.OwnProvider {
 		return source, nil
 	}
 	if p, known := providerNamed(provider); known && p.Name != provider {

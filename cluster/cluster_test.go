@@ -259,7 +259,7 @@ func TestOutvotedNodeStops(t *testing.T) {
 	}
 }
 
-// TestDiskFull: below the floor claims are refused, and what completes them is not.
+// TestDiskFull: below the floor claims and events are refused, and what completes them is not.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, Config{BootstrapExpect: 1})
@@ -269,6 +269,7 @@ func TestDiskFull(t *testing.T) {
 	for what, calls := range map[string][]Call{
 		"a claim":              {{Command: claim(id, "other")}},
 		"a claim among others": {{Command: complete(id, "1")}, {Command: claim(id, "other")}},
+		"an event":             {{Command: fsm.AcceptEvent{Tenant: id.Tenant, Source: 1, Nonce: 1, ProviderID: "1"}}},
 	} {
 		waitFor(t, what+" to be refused", func() bool {
 			n.diskFull.Store(true) // until the node looks again

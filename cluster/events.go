@@ -74,6 +74,12 @@ func (n *Node) EventUsage(tenant fsm.TenantID) (month fsm.Month, events int64) {
 	return month, events
 }
 
+// StoredBytes returns how many bytes are kept for a tenant, by this node's state as it is, see [fsm.Machine.StoredBytes].
+func (n *Node) StoredBytes(tenant fsm.TenantID) (bytes int64) {
+	n.applier.read(func(m *fsm.Machine) { bytes = m.StoredBytes(tenant) })
+	return bytes
+}
+
 // ClusterNowMs is the committed clock as this node carries it on, in Unix milliseconds.
 func (n *Node) ClusterNowMs() int64 { return n.clock.nowMs() }
 

@@ -88,6 +88,10 @@ var stateHelp = map[string]string{
 	"syllecta_fsm_clock_seconds":                    "Committed clock, in Unix seconds.",
 	"syllecta_fsm_records":                          "Completed records kept.",
 	"syllecta_fsm_locks":                            "Locks kept, lapsed ones included.",
+	"syllecta_fsm_events_queued":                    "Events that wait for their next attempt to be delivered.",
+	"syllecta_fsm_events_failed":                    "Events that could not be delivered and wait to be replayed or ignored: dead letters.",
+	"syllecta_fsm_events_held":                      "Events that were accepted over a plan's limit and wait to be replayed or ignored.",
+	"syllecta_fsm_events_settled":                   "Events kept that were delivered, or are not to be.",
 	"syllecta_raft_leader":                          "1 if this node leads and is ready to serve.",
 	"syllecta_raft_has_leader":                      "1 if this node knows a leader that is ready to serve.",
 	"syllecta_raft_term":                            "Raft term.",
@@ -130,6 +134,10 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 		gauge("syllecta_fsm_clock_seconds", float64(m.ClockMs())/1000)
 		gauge("syllecta_fsm_records", float64(m.Records()))
 		gauge("syllecta_fsm_locks", float64(m.Locks()))
+		gauge("syllecta_fsm_events_queued", float64(m.Events(fsm.EventQueued)))
+		gauge("syllecta_fsm_events_failed", float64(m.Events(fsm.EventFailed)))
+		gauge("syllecta_fsm_events_held", float64(m.Events(fsm.EventHeld)))
+		gauge("syllecta_fsm_events_settled", float64(m.Events(fsm.EventProcessed)+m.Events(fsm.EventIgnored)))
 	})
 	calls, bytes := n.proposer.queued()
 	gauge("syllecta_proposer_queue_calls", float64(calls))

@@ -291,15 +291,17 @@ func (n *Node) Propose(ctx context.Context, calls ...Call) ([]fsm.Result, Receip
 	if n.restoring.replacing.Load() {
 		return nil, Receipt{}, ErrUnavailable
 	}
-	if n.diskFull.Load() && hasClaim(calls) {
+	if n.diskFull.Load() && begins(calls) {
 		return nil, Receipt{}, ErrStorageFull
 	}
 	return n.proposer.propose(ctx, calls)
 }
 
-func hasClaim(calls []Call) bool {
+// begins reports whether a call may begin something: what was begun can be ended on a disk that is nearly full.
+func begins(calls []Call) bool {
 	for _, c := range calls {
-		if _, ok := c.Command.(fsm.Claim); ok {
+		switch c.Command.(type) {
+		case fsm.Claim, fsm.AcceptEvent:
 			return true
 		}
 	}

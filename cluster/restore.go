@@ -24,6 +24,8 @@ const (
 type RestoreOptions struct {
 	// OtherCluster takes a backup of another cluster though this one has tenants of its own, which are lost.
 	OtherCluster bool
+	// By is who asks for it, for the audit log.
+	By fsm.Actor
 }
 
 // Restored says what Restore did.
@@ -69,7 +71,7 @@ func (n *Node) Restore(ctx context.Context, r io.Reader, options RestoreOptions)
 	}
 	n.log.Warn("restoring a backup: the state of the whole cluster is being replaced", "backup_cluster",
 		held.State.ClusterID, "backup_index", held.State.Index, "bytes", spooled.size, "records", held.State.Records)
-	done, err := n.replaceState(ctx, spooled)
+	done, err := n.replaceState(ctx, spooled, options.By)
 	if err != nil {
 		n.log.Error("the restore did not succeed", "error", err)
 		return Restored{}, err
@@ -80,7 +82,7 @@ func (n *Node) Restore(ctx context.Context, r io.Reader, options RestoreOptions)
 }
 
 // replaceState has raft replace the state. Serving is suspended until the new one is committed, or given up.
-func (n *Node) replaceState(ctx context.Context, spooled *spool) (Restored, error) {
+func (n *Node) replaceState(ctx context.Context, spooled *spool, by fsm.Actor) (Restored, error) {
 	n.restoring.replacing.Store(true)
 	defer n.restoring.replacing.Store(false)
 	n.proposer.pause()
@@ -88,7 +90,9 @@ func (n *Node) replaceState(ctx context.Context, spooled *spool) (Restored, erro
 	if err := n.settle(ctx); err != nil {
 		return Restored{}, err
 	}
-	backup, err := spooled.reader(n.identity())
+	to := n.identity()
+	to.RestoredBy = by
+	backup, err := spooled.reader(to)
 	if err != nil {
 		return Restored{}, err
 	}

@@ -117,7 +117,8 @@ func planMembers(d *Directory, p *Plan) []member {
 	return append(list, member{"monthlyEvents", strconv.FormatInt(p.MonthlyEvents, 10)},
 		member{"holdEvents", strconv.FormatBool(p.HoldEvents)},
 		member{"eventRetentionMs", strconv.FormatInt(p.EventRetentionMs, 10)},
-		member{"payloadRetentionMs", strconv.FormatInt(p.PayloadRetentionMs, 10)})
+		member{"payloadRetentionMs", strconv.FormatInt(p.PayloadRetentionMs, 10)},
+		member{"maxStoredBytes", strconv.FormatInt(p.MaxStoredBytes, 10)})
 }
 
 // sourceMembers has no secrets, but which ones there are.

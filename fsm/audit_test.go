@@ -357,7 +357,7 @@ func TestLargestAuditEntries(t *testing.T) {
 	j := &journal{tb: t, m: New(testConfig())}
 	j.entry(MaxStampMs, Init{ClusterID: s}, RaiseFeatureLevel{FeatureLevel, s})
 	for _, cmd := range []Command{
-		PutPlan{Plan{slug, MaxMonthlyClaims, MaxRequestsPerSecond, MaxTTLMs, MaxBodyBytes, MaxMonthlyClaims, true, MaxRetentionMs, MaxRetentionMs}},
+		PutPlan{Plan{slug, MaxMonthlyClaims, MaxRequestsPerSecond, MaxTTLMs, MaxBodyBytes, MaxMonthlyClaims, true, MaxRetentionMs, MaxRetentionMs, MaxMonthlyClaims}},
 		CreateTenant{s, slug, s, 1<<63 - 1, slug},
 		CreateKey{1, s, s, [32]byte{1}, s, AllScopes, MaxStampMs},
 		RevokeKey{1, s},

@@ -82,7 +82,7 @@ func drawCommand(t *rapid.T, types int64) Command {
 		return PutPlan{Plan{text(1, MaxSlugBytes, "plan"), number(0, MaxMonthlyClaims, "claims"),
 			number(0, MaxRequestsPerSecond, "requests"), number(0, MaxTTLMs, "ttl"), number(0, MaxBodyBytes, "body"),
 			number(0, MaxMonthlyClaims, "events"), rapid.Bool().Draw(t, "hold"), number(0, MaxRetentionMs, "retention"),
-			number(0, MaxRetentionMs, "payloads")}}
+			number(0, MaxRetentionMs, "payloads"), number(0, MaxMonthlyClaims, "stored")}}
 	case 16:
 		return DeletePlan{text(1, MaxSlugBytes, "plan")}
 	case 17:

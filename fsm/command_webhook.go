@@ -54,7 +54,8 @@ const (
 )
 
 // ReportAttempt tells how an attempt went. It is about the attempt number Number of the event, counted from 1 over all
-// of them; if that one was reported before, or the event is not queued any more, nothing changes.
+// of them; if that one was reported before, or the event is not queued any more, or was replayed since the attempt began,
+// nothing changes.
 type ReportAttempt struct {
 	Tenant  TenantID
 	Event   EventID

@@ -26,7 +26,7 @@ func appendPlan(b []byte, p *Plan, events bool) []byte {
 	if !events {
 		return b
 	}
-	for _, v := range []int64{p.MonthlyEvents, p.EventRetentionMs, p.PayloadRetentionMs} {
+	for _, v := range []int64{p.MonthlyEvents, p.EventRetentionMs, p.PayloadRetentionMs, p.MaxStoredBytes} {
 		b = binary.AppendVarint(b, v)
 	}
 	return appendBool(b, p.HoldEvents)
@@ -44,6 +44,7 @@ func (d *decoder) plan(events bool) Plan {
 		p.MonthlyEvents = d.integer(0, MaxMonthlyClaims, "monthly events")
 		p.EventRetentionMs = d.integer(0, MaxRetentionMs, "retention of events")
 		p.PayloadRetentionMs = d.integer(0, MaxRetentionMs, "retention of payloads")
+		p.MaxStoredBytes = d.integer(0, MaxMonthlyClaims, "stored bytes")
 		p.HoldEvents = d.bool("hold events")
 	}
 	return p

@@ -193,5 +193,6 @@ func (d *Directory) delivers(id SourceID) bool {
 	return s != nil && !s.Disabled && !d.Tenant(s.Tenant).Suspended
 }
 
-// whole reports whether there is something to deliver.
-func (e *Event) whole() bool { return e.Form != PayloadNone || e.Detail != "" }
+// whole reports whether there is all to deliver that there was. What is left of a redacted payload is for people to read:
+// a destination would take it for the event.
+func (e *Event) whole() bool { return e.Form == PayloadWhole || e.Detail != "" }

@@ -35,10 +35,12 @@ func (m *Machine) acceptEvent(c *AcceptEvent, r *Result) {
 		return
 	}
 	m.keepEvent(e)
-	m.records.put(key, &Record{
+	remembered := Record{
 		Status: 200, Headers: []byte("{}"), Body: quoted(e.ID.String()), CreatedAtMs: m.clockMs,
 		ExpiresAtMs: m.clockMs + source.DedupeWindowMs,
-	}, m.clockMs)
+	}
+	m.records.put(key, &remembered, m.clockMs)
+	m.countStored(c.Tenant, &remembered, len(key.bytes)-storeKeyHeaderBytes, 1)
 	m.count(c.Tenant, MeterEvents, 1)
 	m.warnOfEvents(t)
 	r.Outcome, r.Event = EventAccepted, e
@@ -81,6 +83,11 @@ func (m *Machine) admitEvent(t *Tenant, e *Event, r *Result) bool {
 		e.Status = EventHeld
 	case source.CallbackURL == "":
 		m.ignore(e)
+	}
+	if limit, full := m.full(t); full {
+		m.count(t.ID, MeterRejected, 1)
+		*r = Result{Outcome: StoredBytesExceeded, Limit: limit}
+		return false
 	}
 	if !m.makeRoom(e) {
 		m.count(t.ID, MeterRejected, 1)

@@ -4,13 +4,13 @@ package fsm
 const goneReason = "the destination answered 410 Gone"
 
 // reportAttempt notes how an attempt went. The number makes sure that no report counts twice, and that one of a leader
-// whose time was over changes nothing.
+// whose time was over changes nothing; the nonce, that one of an attempt before a replay does not count as the replay's.
 func (m *Machine) reportAttempt(c *ReportAttempt) Result {
 	old := m.events.get(c.Tenant, c.Event)
 	switch {
 	case old == nil:
 		return Result{Outcome: NotFound}
-	case old.Status != EventQueued || c.Number != old.Attempts+1:
+	case old.Status != EventQueued || c.Number != old.Attempts+1 || c.Attempt.Replay != old.Replay:
 		return Result{Outcome: Conflict, Event: old}
 	}
 	e := *old

@@ -50,6 +50,9 @@ func (m *Machine) EventLog() EventLog { return EventLog{m.events.all.Clone(), m.
 // EventVersion differs from what it was if events or sources have changed. It is of this machine alone.
 func (m *Machine) EventVersion() uint64 { return m.events.changes }
 
+// Events is the number of events kept that have a status; that of a queued one whose source is disabled counts as queued.
+func (m *Machine) Events(status EventStatus) int { return m.events.byStatus[status] }
+
 // Event returns a tenant's event, or nil. Several calls may run at once.
 func (m *Machine) Event(tenant TenantID, id EventID) *Event { return m.events.get(tenant, id) }
 

@@ -21,7 +21,9 @@ type eventStore struct {
 	// held counts, by source, those that are neither queued nor settled.
 	held    map[SourceID]int64
 	tenants map[TenantID]eventTotals
-	changes uint64 // rises with each
+	// byStatus counts the events of all tenants.
+	byStatus [eventStatusEnd]int
+	changes  uint64 // rises with each
 }
 
 // eventTotals is what is kept for a tenant.
@@ -53,10 +55,12 @@ func sweptEarlier(a, b *Event) bool {
 	return cmp.Or(cmp.Compare(a.SweepAtMs, b.SweepAtMs), cmp.Compare(a.ID.Seq, b.ID.Seq)) < 0
 }
 
-// size is what an event counts for in bytes: its texts, and the rest by and large.
+// eventFixedBytes is what an event counts for besides its texts, by and large.
+const eventFixedBytes = 512
+
+// size is what an event counts for in bytes.
 func (e *Event) size() int64 {
-	const fixed = 512
-	n := fixed + len(e.ProviderID) + len(e.RawType) + len(e.Type) + len(e.Detail) + len(e.Payload) + 16*len(e.KeptDuplicates)
+	n := eventFixedBytes + len(e.ProviderID) + len(e.RawType) + len(e.Type) + len(e.Detail) + len(e.Payload) + 16*len(e.KeptDuplicates)
 	for i := range e.Kept {
 		n += 64 + len(e.Kept[i].Error)
 	}
@@ -117,6 +121,7 @@ func (s *eventStore) unindex(e *Event) {
 }
 
 func (s *eventStore) total(e *Event, sign int) {
+	s.byStatus[e.Status] += sign
 	t := s.tenants[e.Tenant]
 	t.count += sign
 	t.bytes += int64(sign) * e.size()

@@ -1,7 +1,11 @@
 package fsm
 
-// maxEvictedPerEvent bounds how many events one new event drops to make room for itself.
-const maxEvictedPerEvent = 64
+// maxSweptPerEntry bounds how many events, or payloads of events, one entry drops because their time is over.
+const maxSweptPerEntry = 64
+
+// maxEvictedPerEvent bounds how many events one new event drops to make room for itself. The largest finds room in the
+// place of as many of the smallest.
+const maxEvictedPerEvent = 2 * MaxEventPayloadBytes / eventFixedBytes
 
 // dateSweep notes when the next of a settled event is to be dropped: its payload, or else itself.
 func (m *Machine) dateSweep(e *Event) {

@@ -69,7 +69,7 @@ func connected(tb testing.TB) *journal {
 func report(j *journal, seq uint64, v Verdict) ReportAttempt {
 	e := eventBySeq(j.m, seq)
 	return ReportAttempt{Tenant: e.Tenant, Event: e.ID, Number: e.Attempts + 1, Verdict: v, NextAtMs: j.m.ClockMs() + 5_000,
-		Attempt: Attempt{StartedAtMs: j.m.ClockMs(), LatencyMs: 3, StatusCode: 500}}
+		Attempt: Attempt{StartedAtMs: j.m.ClockMs(), LatencyMs: 3, StatusCode: 500, Replay: e.Replay}}
 }
 
 func eventBySeq(m *Machine, seq uint64) (found *Event) {
@@ -513,6 +513,9 @@ func checkEventTrees(rt *rapid.T, m *Machine) {
 		if a.String() != b.String() {
 			rt.Fatalf("%s: %s, want %s", name, a.String(), b.String())
 		}
+	}
+	if got.byStatus != want.byStatus {
+		rt.Fatalf("statuses %v, want %v", got.byStatus, want.byStatus)
 	}
 	if fmt.Sprint(got.held) != fmt.Sprint(want.held) || fmt.Sprint(got.tenants) != fmt.Sprint(want.tenants) {
 		rt.Fatalf("counts %v %v, want %v %v", got.held, got.tenants, want.held, want.tenants)

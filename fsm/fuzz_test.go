@@ -108,7 +108,7 @@ func checkEntry(t *testing.T, b []byte) {
 		return
 	}
 	for i, r := range results {
-		if r.Outcome < OK || r.Outcome > AttemptNoted {
+		if r.Outcome < OK || r.Outcome > StoredBytesExceeded {
 			t.Fatalf("command %d, %+v: no outcome", i, e.Commands[i])
 		}
 		if r.Outcome == Granted && (r.LeaseEndMs < j.m.ClockMs() && r.LeaseEndMs != NeverMs || r.Fence >= maxExactInteger) {

@@ -135,7 +135,8 @@ var goldenWebhookCommands = []goldenCommand{
 	{"ignore_events", IgnoreEvents{Tenant: 1, Events: []EventID{{1, 7}}}},
 	{"audited_ignore_events", Audited{goldenBy, IgnoreEvents{Tenant: 1, Events: []EventID{{2, 9}}}}},
 	{"delete_source", DeleteSource{Tenant: 1, PublicID: "src_2"}},
-	{"put_plan", PutPlan{Plan{Name: "events", MonthlyEvents: 100, HoldEvents: true, EventRetentionMs: dayMs, PayloadRetentionMs: 9}}},
+	{"put_plan", PutPlan{Plan{Name: "events", MonthlyEvents: 100, HoldEvents: true, EventRetentionMs: dayMs, PayloadRetentionMs: 9,
+		MaxStoredBytes: 1 << 30}}},
 	{"update_tenant_policy", UpdateTenant{Tenant: 1, SetPayloadPolicy: true, PayloadPolicy: PayloadRawDebugWindow}},
 }
 

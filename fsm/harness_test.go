@@ -209,6 +209,9 @@ func dumpEvents(m *Machine) (lines []string) {
 		lines = append(lines, fmt.Sprintf("event %s %s %x", e.ID, e.Status, appendEvent(nil, e)))
 		return true
 	})
+	for _, t := range m.Directory().Tenants() {
+		lines = append(lines, fmt.Sprintf("tenant %d has %d bytes", t.ID, m.StoredBytes(t.ID)))
+	}
 	return append(lines, fmt.Sprintf("last source %d", m.directory.lastSource))
 }
 

@@ -36,6 +36,7 @@ type Machine struct {
 	locks     *lockTable
 	records   *recordStore
 	events    *eventStore
+	stored    storedBytes
 	keyBuf    []byte
 }
 
@@ -195,11 +196,13 @@ func (m *Machine) establish(c Establish) Result {
 	return Result{Outcome: OK}
 }
 
-// reap removes what has expired. It changes no answer: expiry is judged on the clock wherever a record is looked up.
+// reap removes what has expired. Of locks and records that changes no answer: expiry is judged on the clock wherever one is
+// looked up, so it does not matter that a node which was restored from a snapshot has others to remove. Answers show which
+// events there are, so how many of those go depends on nothing else that is removed.
 func (m *Machine) reap(limit int) {
 	limit -= m.locks.reap(m.clockMs, limit)
-	limit -= m.records.reap(m.clockMs, limit)
-	m.sweepEvents(limit)
+	m.records.reap(m.clockMs, limit)
+	m.sweepEvents(maxSweptPerEntry)
 }
 
 // ReapDueMs returns the committed-clock instant from which an entry, even an empty one, finds housekeeping to do; ok is

@@ -42,11 +42,16 @@ type Plan struct {
 	// 0…MaxRetentionMs; 0 is the default.
 	EventRetentionMs   int64
 	PayloadRetentionMs int64
+
+	// MaxStoredBytes bounds what is kept of records and events, 0…MaxMonthlyClaims: above it no lock is granted and no
+	// event accepted. See [Machine.StoredBytes].
+	MaxStoredBytes int64
 }
 
 // hasEvents reports whether the plan has what older releases do not know of.
 func (p *Plan) hasEvents() bool {
-	return p.MonthlyEvents != 0 || p.HoldEvents || p.EventRetentionMs != 0 || p.PayloadRetentionMs != 0
+	return p.MonthlyEvents != 0 || p.HoldEvents || p.EventRetentionMs != 0 || p.PayloadRetentionMs != 0 ||
+		p.MaxStoredBytes != 0
 }
 
 func starterPlan() *Plan {

@@ -3,6 +3,7 @@ package fsm
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/syllecta/syllecta/snapshot"
 )
@@ -14,6 +15,8 @@ type Identity struct {
 	FeatureLevel   uint32
 	FeatureVersion string
 	Members        []*Member // as Directory.Members returns them
+	// RestoredBy is who has the records replaced, for the audit log; without a name, no entry tells of it.
+	RestoredBy Actor
 }
 
 // Identity returns the cluster's identity as of the last entry applied.
@@ -31,7 +34,7 @@ func (m *Machine) Identity() Identity {
 // Rebase copies a snapshot from r into w as the state of the cluster to at (index, term), and returns what it wrote.
 //
 // Cluster id and members are those of the cluster. Tenants, keys and the secret they are hashed under, plans, usage,
-// the audit log, locks, records, clock and digest are the snapshot's. The epoch is above both, so that no fence of either repeats. The
+// the audit log but for its last entry, locks, records, clock and digest are the snapshot's. The epoch is above both, so that no fence of either repeats. The
 // feature level is the higher of both, as the records may need it. Foreign sections are dropped.
 //
 // It reads to the verified end in the bounded memory of Inspect, and refuses what Inspect refuses; also a cluster or a
@@ -71,13 +74,34 @@ func (x *rebase) copySections(r *snapshot.Reader) error {
 		if err := x.w.Begin(section.ID, section.Version); err != nil {
 			return err
 		}
-		return eachRecord(r, func(b []byte) error {
+		err := eachRecord(r, func(b []byte) error {
 			if err := x.in.read(section.ID, b); err != nil {
 				return err
 			}
 			return x.w.Append(b)
 		})
+		if err == nil && section.ID == sectionAudit {
+			err = x.writeRestored()
+		}
+		return err
 	})
+}
+
+// writeRestored adds to the backup's audit log, which has taken the place of the cluster's, that it has.
+func (x *rebase) writeRestored() error {
+	if x.to.RestoredBy.Name == "" {
+		return nil
+	}
+	in := x.in.m
+	log := auditLog{total: in.audit.total, last: in.audit.last}
+	log.append(AuditEntry{
+		Index: x.index, AtMs: in.clockMs, By: x.to.RestoredBy, Action: "cluster.restore", Target: x.to.ClusterID,
+		Changes: []AuditChange{
+			{Member: "cluster", After: in.directory.ClusterID},
+			{Member: "index", After: strconv.FormatUint(in.index, 10)},
+		},
+	})
+	return x.w.Append(log.entries[0])
 }
 
 // takeState reads the snapshot's state and writes the cluster's.
@@ -134,6 +158,11 @@ func (x *rebase) writeMissing() error {
 		}
 		if id == sectionPlans {
 			if err := x.w.Append(appendPlan(nil, starterPlan(), x.out.form >= form4)); err != nil {
+				return err
+			}
+		}
+		if id == sectionAudit {
+			if err := x.writeRestored(); err != nil {
 				return err
 			}
 		}

@@ -105,6 +105,7 @@ func TestRebaseRoundTrip(t *testing.T) {
 	t.Parallel()
 	for name, m := range map[string]*Machine{
 		"furnished, of form 1": furnished(t).m, "peopled": peopled(t).m, "governed": governed(t).m, "big": bigState(t).m,
+		"connected": connected(t).m,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -117,7 +118,9 @@ func TestRebaseRoundTrip(t *testing.T) {
 			if want := summaryOf(got); summary != want {
 				t.Errorf("summary is\n%+v, want\n%+v", summary, want)
 			}
-			wantProgress := progress{clockMs: m.clockMs, index: 77, term: 8, epoch: 2, digest: m.digest}
+			wantProgress := progress{
+				clockMs: m.clockMs, index: 77, term: 8, epoch: 2, digest: m.digest, acceptedEvents: m.acceptedEvents,
+			}
 			if got.progress != wantProgress {
 				t.Errorf("progress is %+v, want %+v", got.progress, wantProgress)
 			}
@@ -304,5 +307,31 @@ func checkRebase(t *testing.T, file []byte, m *Machine) {
 	wantIdentity(t, got, to.atLeastLevelOf(m), m.epoch+1)
 	if a, b := dumpRecords(got), dumpRecords(m); a != b {
 		t.Fatalf("records have\n%s\nwant\n%s", diff(a, b), diff(b, a))
+	}
+}
+
+// Who has a backup restored stands at the end of the audit log that comes with it, and the chain goes on from there.
+func TestRebaseIsAudited(t *testing.T) {
+	t.Parallel()
+	for name, m := range map[string]*Machine{"form 1": furnished(t).m, "form 3": governed(t).m, "form 4": connected(t).m} {
+		to := testIdentity()
+		to.FeatureLevel, to.FeatureVersion, to.RestoredBy = FeatureLevel, "v4", ada
+		file, _, err := rebased(written(t, m.Snapshot()), to, 77, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := mustRestore(t, file)
+		before, after := entriesOf(m), entriesOf(got)
+		if len(after) != len(before)+1 {
+			t.Fatalf("%s: %d entries, %d before", name, len(after), len(before))
+		}
+		last := after[len(before)]
+		if last.Action != "cluster.restore" || last.Target != to.ClusterID || last.By != ada || last.Index != 77 ||
+			last.Changes[0].After != m.Directory().ClusterID {
+			t.Errorf("%s: the entry is %+v", name, last)
+		}
+		if _, err := inspect(file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -121,6 +121,7 @@ func (m *Machine) complete(c *completeView, r *Result) {
 		m.locks.remove(key.hash, held.ref)
 	}
 	m.records.put(key, &rec, m.clockMs)
+	m.countStored(c.id.tenant, &rec, len(c.id.scope)+len(c.id.key), 1)
 	r.Outcome, r.ExpiresAtMs, r.Fingerprint = Stored, rec.ExpiresAtMs, rec.Fingerprint
 }
 
@@ -162,7 +163,10 @@ func (m *Machine) release(c releaseView, r *Result) {
 func (m *Machine) delete(id idView, r *Result) {
 	key := m.storeKey(id)
 	r.Outcome = Deleted
-	if m.completed(key) != nil {
+	if done := m.completed(key); done != nil {
+		var rec Record
+		done.decode(&rec)
+		m.countStored(id.tenant, &rec, len(id.scope)+len(id.key), -1)
 		m.records.remove(key)
 		r.Existed = true
 	} else if held, ok := m.held(key); ok {

@@ -24,6 +24,7 @@ func expectReplay(m *Machine, stampMs int64, cmds ...Command) (check func(applie
 		// The clock alone makes another of what was seen.
 		stampDecides := view.ChangesAtMs > clockMs && view.ChangesAtMs <= stampMs
 		changes := r.Outcome == Granted || r.Outcome == UsageLimitExceeded || r.Outcome == TenantSuspended ||
+			r.Outcome == StoredBytesExceeded ||
 			r.Outcome == NotFound
 		switch {
 		case !sameView(&view, &after):

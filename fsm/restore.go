@@ -105,7 +105,7 @@ func (s *sectionReader) begin(section snapshot.Section) error {
 		s.form = form(section.Version)
 	}
 	switch {
-	case section.ID < sectionState || section.ID > sectionEvents:
+	case section.ID < sectionState || section.ID > sectionStored:
 		return fmt.Errorf("%w: section %d", ErrUnsupported, section.ID)
 	case section.Version < 1 || section.Version > newest:
 		return fmt.Errorf("%w: version %d of section %d", ErrUnsupported, section.Version, section.ID)
@@ -159,8 +159,10 @@ func (s *sectionReader) read(id snapshot.SectionID, b []byte) error {
 		return s.readAuditEntry(b)
 	case sectionSources:
 		return s.readSource(d)
-	default:
+	case sectionEvents:
 		return s.readEvent(d)
+	default:
+		return s.readStored(d)
 	}
 }
 

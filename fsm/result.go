@@ -49,6 +49,9 @@ const (
 	EventsChanged
 	// AttemptNoted: Event is set to what it is now.
 	AttemptNoted
+	// StoredBytesExceeded: a grant or an event would be of a tenant that has as many bytes stored as its plan allows. Limit
+	// is set.
+	StoredBytesExceeded
 )
 
 // NeverMs stands for a lease that never ends where an instant or a length in milliseconds is meant.

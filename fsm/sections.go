@@ -22,6 +22,7 @@ const (
 	sectionAudit
 	sectionSources
 	sectionEvents
+	sectionStored
 
 	// SectionForeign is the first section number that Restore passes over.
 	SectionForeign snapshot.SectionID = 64
@@ -94,7 +95,7 @@ func (f form) lastSection() snapshot.SectionID {
 	case form3:
 		return sectionAudit
 	default:
-		return sectionEvents
+		return sectionStored
 	}
 }
 

@@ -20,6 +20,7 @@ type Snapshot struct {
 	locks     locksSnapshot
 	slabs     []slabSnapshot
 	events    *eventTree
+	stored    []tenantBytes
 }
 
 // slabSnapshot is a slab as far as it was filled. Chunks are append-only, so what was there does not change.
@@ -43,6 +44,7 @@ func (m *Machine) Snapshot() *Snapshot {
 		audit:     m.audit.entries,
 		locks:     m.locks.snapshot(),
 		events:    m.events.all.Clone(),
+		stored:    m.stored.capture(),
 	}
 	for _, sl := range m.records.slabs.all {
 		chunks := sl.chunks[sl.sweptChunks:]
@@ -84,6 +86,7 @@ func (s *Snapshot) Write(w *snapshot.Writer) error {
 		{sectionAudit, s.writeAudit},
 		{sectionSources, s.writeSources},
 		{sectionEvents, s.writeEvents},
+		{sectionStored, s.writeStored},
 	} {
 		if section.id > f.lastSection() {
 			break
@@ -199,6 +202,17 @@ func (s *Snapshot) writeEvents(w *snapshot.Writer, _ form) (err error) {
 		return err == nil
 	})
 	return err
+}
+
+func (s *Snapshot) writeStored(w *snapshot.Writer, _ form) error {
+	for i, t := range s.stored {
+		if b := encodeStored(TenantID(i+1), t, s.clockMs); b != nil {
+			if err := w.Append(b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // writeRecords writes the records that can still be found: neither expired nor deleted.

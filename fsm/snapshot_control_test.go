@@ -67,7 +67,7 @@ func TestSnapshotForms(t *testing.T) {
 		j.entry(noon2026, append(tt.cmds, claimBy("a", tok(1)))...)
 		file := written(t, j.m.Snapshot())
 		got, sections := formOf(t, file)
-		if got != tt.want || sections != map[form]int{form1: 6, form2: 7, form3: 10, form4: 12}[tt.want] {
+		if got != tt.want || sections != map[form]int{form1: 6, form2: 7, form3: 10, form4: 13}[tt.want] {
 			t.Errorf("%s: form %d with %d sections, want form %d", tt.name, got, sections, tt.want)
 		}
 		if m := mustRestore(t, file); dump(m) != dump(j.m) {
@@ -323,6 +323,7 @@ func TestRebaseBetweenLevels(t *testing.T) {
 	early.apply(0, PutPlan{Plan{Name: "early"}})
 	snapshots := map[string]*Machine{
 		"form 1": furnished(t).m, "form 2": peopled(t).m, "form 3": governed(t).m, "form 3 of level 1": early.m,
+		"form 4": connected(t).m,
 	}
 	for name, m := range snapshots {
 		for level := uint32(1); level <= FeatureLevel; level++ {

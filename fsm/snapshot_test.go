@@ -137,7 +137,7 @@ func TestRestoreRefuses(t *testing.T) {
 		{"a section of members in form 1", func(s []rawSection) []rawSection {
 			return append(sectionsOf(t, furnished(t).m), s[6])
 		}, ErrMalformed},
-		{"an unknown section", func(s []rawSection) []rawSection { return append(s, rawSection{sectionEvents + 1, 1, nil}) }, ErrUnsupported},
+		{"an unknown section", func(s []rawSection) []rawSection { return append(s, rawSection{sectionStored + 1, 1, nil}) }, ErrUnsupported},
 		{"the last unknown section", func(s []rawSection) []rawSection {
 			return append(s, rawSection{SectionForeign - 1, 1, nil})
 		}, ErrUnsupported},

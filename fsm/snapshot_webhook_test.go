@@ -11,7 +11,7 @@ import (
 func TestRestoreRefusesOfForm4(t *testing.T) {
 	t.Parallel()
 	good := sectionsOf(t, connected(t).m)
-	const state, tenants, plans, sources, events = 0, 1, 7, 10, 11
+	const state, tenants, plans, sources, events, stored = 0, 1, 7, 10, 11, 12
 	source := func(change func(*Source)) func(s []rawSection) []rawSection {
 		x := aSource()
 		x.ID = 1
@@ -36,11 +36,30 @@ func TestRestoreRefusesOfForm4(t *testing.T) {
 		want   error
 	}{
 		{"newer sources", func(s []rawSection) []rawSection { s[sources].version = 2; return s }, ErrUnsupported},
+		{"newer stored bytes", func(s []rawSection) []rawSection { s[stored].version = 2; return s }, ErrUnsupported},
+		{"stored bytes twice", twice(stored), ErrMalformed},
+		{"stored bytes of no tenant", func(s []rawSection) []rawSection {
+			s[stored].records[0] = append([]byte{9}, s[stored].records[0][1:]...)
+			return s
+		}, ErrMalformed},
+		{"stored bytes of an hour that is over", func(s []rawSection) []rawSection {
+			s[stored].records[0] = encodeStored(1, tenantBytes{hours: []hourBytes{{1, 1}}}, 0)
+			return s
+		}, ErrMalformed},
+		{"stored bytes in another order", func(s []rawSection) []rawSection {
+			s[stored].records[0] = encodeStored(1, tenantBytes{hours: []hourBytes{{800_000, 1}, {700_000, 1}}}, 0)
+			return s
+		}, ErrMalformed},
+		{"no stored bytes", func(s []rawSection) []rawSection {
+			s[stored].records[0] = encodeStored(1, tenantBytes{hours: []hourBytes{{800_000, 0}}}, 0)
+			return s
+		}, ErrMalformed},
 		{"newer events", func(s []rawSection) []rawSection { s[events].version = 2; return s }, ErrUnsupported},
 		{"newer tenants", func(s []rawSection) []rawSection { s[tenants].version = 4; return s }, ErrUnsupported},
 		{"tenants of version 2", func(s []rawSection) []rawSection { s[tenants].version = 2; return s }, ErrMalformed},
 		{"plans of version 1", func(s []rawSection) []rawSection { s[plans].version = 1; return s }, ErrMalformed},
 		{"no events", func(s []rawSection) []rawSection { return s[:events] }, ErrMalformed},
+		{"no section of stored bytes", func(s []rawSection) []rawSection { return s[:stored] }, ErrMalformed},
 		{"a source twice", func(s []rawSection) []rawSection {
 			s[sources].records = append(s[sources].records, s[sources].records[0])
 			return s
@@ -65,7 +84,7 @@ func TestRestoreRefusesOfForm4(t *testing.T) {
 			return s
 		}, ErrMalformed},
 	}
-	for _, i := range []int{state, sources, events} {
+	for _, i := range []int{state, sources, events, stored} {
 		for n := range good[i].records {
 			for size := range good[i].records[n] {
 				tests = append(tests, struct {

@@ -128,6 +128,7 @@ func (m *Machine) updateTenant(c UpdateTenant) Result {
 	}
 	if c.SetSuspended {
 		t.Suspended = c.Suspended
+		m.events.changes++ // what was held may be due
 	}
 	if c.SetPayloadPolicy {
 		t.PayloadPolicy = c.PayloadPolicy

@@ -54,7 +54,7 @@ func (u *usageTable) tenant(tenant TenantID) *dayCounter {
 	return &u.days[tenant-1]
 }
 
-// countGrant counts one grant, or refuses it if the tenant is suspended or its month full. An unknown tenant has no
+// countGrant counts one grant, or refuses it if the tenant is suspended, its month full, or what is stored for it. An unknown tenant has no
 // grants to make: the edge authenticates against the directory, and tenants are never removed.
 func (m *Machine) countGrant(tenant TenantID) (Result, bool) {
 	t := m.directory.Tenant(tenant)
@@ -70,6 +70,10 @@ func (m *Machine) countGrant(tenant TenantID) (Result, bool) {
 	if limit := m.directory.MonthlyClaims(t); limit > 0 && claims >= limit {
 		m.count(tenant, MeterRejected, 1)
 		return Result{Outcome: UsageLimitExceeded, Limit: limit, ResetAtMs: m.usage.endMs}, false
+	}
+	if limit, full := m.full(t); full {
+		m.count(tenant, MeterRejected, 1)
+		return Result{Outcome: StoredBytesExceeded, Limit: limit}, false
 	}
 	m.usage.set(tenant, m.usage.month, min(claims+1, maxCount))
 	m.count(tenant, MeterClaims, 1)

@@ -20,7 +20,7 @@ var allowedImports = map[string][]string{
 	"snapshot":             {},
 	"fsm":                  {"snapshot"},
 	"cluster":              {"fsm", "snapshot"},
-	"api":                  {"api/envelope", "api/webhook", "cluster", "fsm"},
+	"api":                  {"api/envelope", "api/webhook", "api/webhook/redact", "cluster", "fsm"},
 	"api/envelope":         {"cluster"},
 	"api/webhook":          {"api/envelope", "api/webhook/redact", "cluster", "fsm"},
 	"api/webhook/redact":   {},

@@ -22,6 +22,7 @@ type plan struct {
 	OnExceed             string `json:"onExceed"` // what becomes of an event beyond MonthlyEvents; "" before level 4
 	EventRetentionDays   int64  `json:"eventRetentionDays"`
 	PayloadRetentionDays int64  `json:"payloadRetentionDays"`
+	MaxStoredBytes       int64  `json:"maxStoredBytes"`
 }
 
 // onExceedWords are what a plan can do with events beyond its limit.
@@ -38,18 +39,19 @@ type planLimits struct {
 	OnExceed             string `json:"onExceed,omitempty"`
 	EventRetentionDays   int64  `json:"eventRetentionDays,omitempty"`
 	PayloadRetentionDays int64  `json:"payloadRetentionDays,omitempty"`
+	MaxStoredBytes       int64  `json:"maxStoredBytes,omitempty"`
 }
 
 func (p plan) limits() planLimits {
 	return planLimits{
 		p.MonthlyClaims, p.RequestsPerSecond, p.MaxTTLSeconds, p.MaxBodyBytes,
-		p.MonthlyEvents, p.OnExceed, p.EventRetentionDays, p.PayloadRetentionDays,
+		p.MonthlyEvents, p.OnExceed, p.EventRetentionDays, p.PayloadRetentionDays, p.MaxStoredBytes,
 	}
 }
 
 // hasEvents reports whether there is what releases before 0.4.0 do not know of.
 func (l planLimits) hasEvents() bool {
-	return l.MonthlyEvents != 0 || l.OnExceed != "" || l.EventRetentionDays != 0 || l.PayloadRetentionDays != 0
+	return l.MonthlyEvents != 0 || l.OnExceed != "" || l.EventRetentionDays != 0 || l.PayloadRetentionDays != 0 || l.MaxStoredBytes != 0
 }
 
 // planList is the answer to asking for all plans.

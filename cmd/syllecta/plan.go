@@ -109,11 +109,11 @@ func newPlanDelete(f *adminFlags) *cobra.Command {
 
 func (t *terminal) printPlans(plans ...plan) error {
 	w := t.newTable("NAME", "CLAIMS PER MONTH", "REQUESTS PER SECOND", "MAX TTL SECONDS", "MAX BODY BYTES",
-		"EVENTS PER MONTH", "EVENT DAYS", "PAYLOAD DAYS")
+		"EVENTS PER MONTH", "EVENT DAYS", "PAYLOAD DAYS", "STORED BYTES")
 	for _, p := range plans {
 		w.AppendRow(row(p.Name, orNone(p.MonthlyClaims, "no limit"), orNone(p.RequestsPerSecond, "no limit"),
 			orNone(p.MaxTTLSeconds, "by node"), orNone(p.MaxBodyBytes, "by node"), p.events(),
-			orNone(p.EventRetentionDays, "180"), orNone(p.PayloadRetentionDays, "30")))
+			orNone(p.EventRetentionDays, "180"), orNone(p.PayloadRetentionDays, "30"), orNone(p.MaxStoredBytes, "no limit")))
 	}
 	return t.printTable(w)
 }

@@ -52,6 +52,9 @@ func limitFlags(cmd *cobra.Command) []*limitFlag {
 	add("payload-retention", maxRetentionDays,
 		"`days` for which the payloads of events are kept, as the tenant's payload policy has them; 0 is 30",
 		func(p *plan) *int64 { return &p.PayloadRetentionDays })
+	add("max-stored-bytes", fsm.MaxMonthlyClaims,
+		"`bytes` that may be kept of results and events before no lock is granted and no event accepted; 0 is no limit",
+		func(p *plan) *int64 { return &p.MaxStoredBytes })
 	return all
 }
 

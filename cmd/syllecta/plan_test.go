@@ -10,8 +10,8 @@ const (
 	gold = `{"name":"gold","monthlyClaims":1000,"requestsPerSecond":20,"maxTtlSeconds":604800,"maxBodyBytes":0}`
 	free = `{"name":"unlimited","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0,"new":"later"}`
 
-	eventColumns = "  EVENTS PER MONTH  EVENT DAYS  PAYLOAD DAYS\n"
-	noEvents     = "         no limit          180         30\n"
+	eventColumns = "  EVENTS PER MONTH  EVENT DAYS  PAYLOAD DAYS  STORED BYTES\n"
+	noEvents     = "         no limit          180         30            no limit\n"
 
 	planHeader = "NAME       CLAIMS PER MONTH  REQUESTS PER SECOND  MAX TTL SECONDS  MAX BODY BYTES" + eventColumns
 	goldHeader = "NAME  CLAIMS PER MONTH  REQUESTS PER SECOND  MAX TTL SECONDS  MAX BODY BYTES" + eventColumns
@@ -19,7 +19,7 @@ const (
 	// held is a plan with limits of events.
 	held = `{"name":"held","monthlyClaims":0,"requestsPerSecond":0,"maxTtlSeconds":0,"maxBodyBytes":0,"monthlyEvents":500,` +
 		`"onExceed":"hold","eventRetentionDays":90,"payloadRetentionDays":7}`
-	heldRow = "held  no limit          no limit             by node          by node         500, then hold    90          7\n"
+	heldRow = "held  no limit          no limit             by node          by node         500, then hold    90          7             no limit\n"
 
 	planInUse = "tenants have the plan gold; give them another one first"
 )

@@ -74,6 +74,9 @@ func (out outcome) failed(why string) outcome {
 // judge completes the report of an attempt. failure is why there was no answer, if there was none.
 func (r *reign) judge(out outcome, l letter, failure string) outcome {
 	d := decide(out.source, out.event.Tries, out.answer)
+	if d.verdict != fsm.VerdictDelivered && r.hasChanged(out.source) {
+		d = decision{verdict: fsm.VerdictRetry} // at once: it was somewhere else, or otherwise, that the event was not taken
+	}
 	report := &out.report
 	report.Verdict, out.pause = d.verdict, d.pause
 	report.Attempt.LatencyMs = out.answer.latency.Milliseconds()
@@ -88,6 +91,12 @@ func (r *reign) judge(out outcome, l letter, failure string) outcome {
 		report.SetPayload, report.Form, report.Payload = keep(out.order, l)
 	}
 	return out
+}
+
+// hasChanged reports whether a source is not any more what it was.
+func (r *reign) hasChanged(s *fsm.Source) bool {
+	now := r.outbox.Directory().SourceByID(s.ID)
+	return now == nil || now.Revision != s.Revision
 }
 
 // send makes the request. The status alone decides: the body is read, as far as it is short, for the connection's sake.

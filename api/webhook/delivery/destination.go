@@ -14,6 +14,9 @@ import (
 const (
 	// defaultConcurrency is how many attempts of a source run at once, unless it says otherwise.
 	defaultConcurrency = 4
+	// openPerAttempt times as many events may be in flight or not reported yet. It is what is delivered again if the node
+	// fails, and covers the time that a report takes.
+	openPerAttempt = 4
 	// breakerFailures in a row open a destination's breaker; breakerCooldown later a single attempt finds out whether it may
 	// close again.
 	breakerFailures = 5
@@ -37,6 +40,7 @@ type destination struct {
 	probeAt  time.Time
 	limiter  *rate.Limiter // nil without a limit
 	inFlight int
+	open     int // in flight, or not reported yet
 	// failing: the last attempt found it unwell. One attempt at a time is enough to see when that changes.
 	failing bool
 	// strained: the last attempt took a failure or a long time to end. Those that are strained share a part of all attempts.
@@ -94,12 +98,12 @@ func (d *destination) concurrency() int {
 }
 
 // admit lets an attempt through, and returns what is to be called with how it went. Otherwise done is nil, and wait is
-// when to ask again; 0 is when an attempt has ended.
+// when to ask again; 0 is when an attempt has ended or was reported.
 func (d *destination) admit(nowMs int64, now time.Time) (done func(error), wait time.Duration) {
 	if d.pausedUntilMs > nowMs {
 		return nil, time.Duration(d.pausedUntilMs-nowMs) * time.Millisecond
 	}
-	if d.inFlight >= d.concurrency() {
+	if d.inFlight >= d.concurrency() || d.open >= openPerAttempt*d.concurrency() {
 		return nil, 0
 	}
 	if now.Before(d.probeAt) {

@@ -19,7 +19,8 @@
 // # Isolation
 //
 // A destination that fails or is slow costs the others nothing: it has a few attempts of its own (one while it fails,
-// none while its breaker is open), and all strained ones together have half of those that the worker makes at once. An
-// open breaker, a pause that the destination asked for and a rate that is used up delay attempts without using up the
+// none while its breaker is open), and all strained ones together have half of those that the worker makes at once, and of
+// the payloads that it holds. A tenant has at most twice as much of either as is left free, so that one whose destinations
+// all hang, before that is known of them, leaves room to the others. An open breaker, a pause that the destination asked for and a rate that is used up delay attempts without using up the
 // schedule of the events that wait.
 package delivery

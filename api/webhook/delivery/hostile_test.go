@@ -136,7 +136,7 @@ func TestHostileReceivers(t *testing.T) {
 			t.Parallel()
 			o := newOutbox(t)
 			s := o.source("default", hostile(t, c.talk), nil)
-			start(t, o, func(w *Worker) { w.timeout = 300 * time.Millisecond })
+			start(t, o, func(w *Worker) { w.timeout = 3 * time.Second })
 			e := o.waitAttempts(o.accept(s, "evt_1"), 1)
 			if e.Kept[0].StatusCode != c.status || e.Kept[0].Error != c.failure {
 				t.Errorf("status %d and %q, want %d and %q", e.Kept[0].StatusCode, e.Kept[0].Error, c.status, c.failure)

@@ -16,9 +16,13 @@ const (
 	maxInFlight = 256
 	maxStrained = maxInFlight / 2
 	// maxOpen bounds the events that are in flight or not reported yet, and maxOpenBytes their payloads, of which an attempt
-	// holds a few copies. One event alone may have more.
-	maxOpen      = 1_024
-	maxOpenBytes = 32 << 20
+	// holds a few copies; maxStrainedBytes those of strained destinations. One event alone may have more.
+	maxOpen          = 1_024
+	maxOpenBytes     = 32 << 20
+	maxStrainedBytes = maxOpenBytes / 2
+	// tenantShare is how many times as much as is free a tenant may have of attempts and of bytes: alone two thirds of all,
+	// and however many tenants want more than there is, something is left for one that has nothing yet.
+	tenantShare = 2
 
 	// minWait and maxWait bound the time from one look into the outbox to the next.
 	minWait = time.Millisecond
@@ -44,9 +48,9 @@ type reign struct {
 
 	// The rest belongs to the goroutine that decides.
 	open       map[fsm.EventID]*openEvent
-	openBytes  int
-	inFlight   int
-	strained   int // of inFlight
+	all        load
+	strained   load                   // of all, what goes to strained destinations
+	tenants    map[fsm.TenantID]*load // of all, what is each tenant's that has any
 	unreported []fsm.ReportAttempt
 	reporting  bool
 	turn       int // who is served first
@@ -57,9 +61,13 @@ type reign struct {
 	destinations map[fsm.SourceID]*destination
 }
 
+// load is what is in flight, and the payloads of what is open.
+type load struct{ inFlight, bytes int }
+
 // openEvent is an event of which an attempt is in flight, or not reported yet. No other is started meanwhile.
 type openEvent struct {
 	source   fsm.SourceID
+	tenant   fsm.TenantID
 	bytes    int
 	strained bool
 	done     func(error)
@@ -71,6 +79,7 @@ func newReign(w *Worker, outbox Outbox) *reign {
 		finished:     make(chan outcome, maxInFlight),
 		reported:     make(chan []fsm.EventID, 1),
 		open:         make(map[fsm.EventID]*openEvent),
+		tenants:      make(map[fsm.TenantID]*load),
 		destinations: make(map[fsm.SourceID]*destination),
 	}
 }
@@ -122,11 +131,7 @@ func (r *reign) settleRest() {
 // settle takes in how an attempt went.
 func (r *reign) settle(out outcome) {
 	e := r.open[out.event.ID]
-	r.inFlight--
-	if e.strained {
-		r.strained--
-	}
-	r.worker.metrics.inFlight.Set(float64(r.inFlight))
+	r.add(e, -1, 0)
 	r.noteDestination(e, out)
 	switch {
 	case errors.Is(out.err, errReignOver):
@@ -144,8 +149,12 @@ func (r *reign) noteDestination(e *openEvent, out outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.destinations[e.source]
-	before := d.breaker.State()
 	d.inFlight--
+	if d.source.Revision != out.source.Revision {
+		e.done(errNoMatter) // of a breaker that was given up with what the source was
+		return
+	}
+	before := d.breaker.State()
 	d.note(out, e.done, time.Now(), r.worker.cooldown)
 	pause := out.pause
 	switch {
@@ -174,10 +183,35 @@ func (r *reign) sayLocked(out outcome) {
 
 // close forgets events whose state is in the outbox again.
 func (r *reign) close(ids []fsm.EventID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, id := range ids {
-		r.openBytes -= r.open[id].bytes
+		e := r.open[id]
+		r.destinations[e.source].open--
+		r.add(e, 0, -e.bytes)
 		delete(r.open, id)
 	}
+}
+
+// add counts what an event adds to the load, or takes from it.
+func (r *reign) add(e *openEvent, inFlight, bytes int) {
+	t := r.tenants[e.tenant]
+	if t == nil {
+		t = new(load)
+		r.tenants[e.tenant] = t
+	}
+	loads := []*load{&r.all, t}
+	if e.strained {
+		loads = append(loads, &r.strained)
+	}
+	for _, l := range loads {
+		l.inFlight += inFlight
+		l.bytes += bytes
+	}
+	if *t == (load{}) {
+		delete(r.tenants, e.tenant)
+	}
+	r.worker.metrics.inFlight.Set(float64(r.all.inFlight))
 }
 
 // states returns what is known of the destinations.

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,7 +37,7 @@ type normalised struct {
 	ProviderRawType string            `json:"providerRawType"`
 	Type            string            `json:"type"`
 	TenantID        string            `json:"tenantId"`
-	OccurredAt      *string           `json:"occurredAt"` // null if the provider did not say
+	OccurredAt      string            `json:"occurredAt"` // by the provider, or when it came if that does not say
 	ReceivedAt      string            `json:"receivedAt"`
 	Payload         json.RawMessage   `json:"payload"`
 	Headers         map[string]string `json:"headers"` // by their names in lower case
@@ -60,15 +61,12 @@ func (o order) normalise(stored webhook.Stored) ([]byte, error) {
 	e := o.event
 	n := normalised{
 		ID: e.ProviderID, Provider: e.Provider, ProviderRawType: e.RawType, Type: e.Type, TenantID: o.tenant.PublicID,
-		ReceivedAt: instant(e.ReceivedAtMs), Payload: stored.Payload, Headers: flatten(stored.Headers),
+		OccurredAt: instant(cmp.Or(e.OccurredAtMs, e.ReceivedAtMs)), ReceivedAt: instant(e.ReceivedAtMs),
+		Payload: stored.Payload, Headers: flatten(stored.Headers),
 		EventID: e.ID.String(), Source: e.SourceName, Synthetic: e.Synthetic, Redacted: e.Form == fsm.PayloadPartial,
 	}
 	if o.own() {
 		n.Payload = json.RawMessage(e.Detail)
-	}
-	if e.OccurredAtMs != 0 {
-		at := instant(e.OccurredAtMs)
-		n.OccurredAt = &at
 	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

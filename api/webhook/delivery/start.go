@@ -115,7 +115,7 @@ func (r *reign) lookAtDirectory() {
 	}
 	r.directory = directory
 	for id, d := range r.destinations {
-		if directory.SourceByID(id) == nil && d.inFlight == 0 {
+		if directory.SourceByID(id) == nil && d.open == 0 {
 			delete(r.destinations, id)
 		}
 	}
@@ -134,7 +134,7 @@ func (r *reign) startOne(ctx context.Context, id fsm.SourceID, e *fsm.Event, now
 	}
 	d.follow(source, tenant, r.worker.cooldown)
 	size := len(e.Payload)
-	if !r.room(size, d.strained) {
+	if !r.room(e.Tenant, size, d.strained) {
 		return false, 0
 	}
 	done, until := d.admit(nowMs, time.Now())
@@ -142,24 +142,28 @@ func (r *reign) startOne(ctx context.Context, id fsm.SourceID, e *fsm.Event, now
 		return false, until
 	}
 	d.inFlight++
-	r.inFlight++
-	if d.strained {
-		r.strained++
-	}
-	r.openBytes += size
-	r.open[e.ID] = &openEvent{source: id, bytes: size, strained: d.strained, done: done}
-	r.worker.metrics.inFlight.Set(float64(r.inFlight))
+	d.open++
+	r.open[e.ID] = &openEvent{source: id, tenant: e.Tenant, bytes: size, strained: d.strained, done: done}
+	r.add(r.open[e.ID], 1, size)
 	o := order{event: e, source: source, tenant: tenant, clusterID: r.directory.ClusterID}
 	r.running.Go(func() { r.finished <- r.attempt(ctx, o) })
 	return true, 0
 }
 
-// room reports whether the whole of what is open leaves room for an attempt.
-func (r *reign) room(size int, strained bool) bool {
-	if r.inFlight >= maxInFlight || len(r.open) >= maxOpen || strained && r.strained >= maxStrained {
+// room reports whether the whole of what is open leaves room for an attempt, and a tenant does.
+func (r *reign) room(tenant fsm.TenantID, size int, strained bool) bool {
+	if r.all.inFlight >= maxInFlight || len(r.open) >= maxOpen || strained && r.strained.inFlight >= maxStrained {
 		return false
 	}
-	return len(r.open) == 0 || r.openBytes+size <= maxOpenBytes
+	if len(r.open) == 0 {
+		return true
+	}
+	if r.all.bytes+size > maxOpenBytes || strained && r.strained.bytes+size > maxStrainedBytes {
+		return false
+	}
+	t := r.tenants[tenant]
+	return t == nil || t.inFlight < tenantShare*(maxInFlight-r.all.inFlight) &&
+		t.bytes+size <= tenantShare*(maxOpenBytes-r.all.bytes)
 }
 
 // untilNext is when to look again, if nothing else calls for it: when something becomes due, or what is due may start.

@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"net/http"
 	"time"
+
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // Bounds of one attempt.
@@ -48,7 +50,7 @@ func newTransport(g *Guard, roots *x509.CertPool, secure bool) *http.Transport {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		MaxIdleConns:           maxIdleConnections,
-		MaxIdleConnsPerHost:    defaultConcurrency,
+		MaxIdleConnsPerHost:    fsm.MaxSourceConcurrency,
 		IdleConnTimeout:        idleTimeout,
 		Protocols:              protocols,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},

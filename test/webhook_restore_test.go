@@ -1,0 +1,74 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/syllecta/syllecta/api/webhook"
+)
+
+// TestWebhooksAfterRestore: a backup that is restored into another cluster, which has the same key-encryption keys, brings
+// sources that verify and deliver, and remembers what was accepted before; usage is what it was, and the audit log tells
+// who restored it.
+func TestWebhooksAfterRestore(t *testing.T) {
+	t.Parallel()
+	kek, callback := writeKEK(t), newReceiver(t)
+	args := []string{"--kek-file=" + kek, "--callback-allow-cidr=127.0.0.1/32"}
+	before := newCluster(t, 1, args...)
+	before.waitLevel(4)
+	before.newTenant("acme", 0)
+	before.admin(http.MethodPost, "/v1/admin/tenants/acme/sources", map[string]any{
+		"provider": "generic", "callbackUrl": callback.URL, "secrets": []string{webhookSecret},
+	}, new(json.RawMessage))
+	before.sendWebhook("old", `{"ok":true}`)
+	eventually(t, "the event is delivered", func() bool { return before.eventCounts()["processed"] == 1 })
+	backup := filepath.Join(t.TempDir(), "backup")
+	mustCommand(t, before.leader(), "snapshot", "save", backup)
+
+	after := newCluster(t, 3, args...)
+	after.waitLevel(4)
+	mustCommand(t, after.leader(), "snapshot", "restore", backup, "--yes", "--other-cluster")
+	var audit struct {
+		Entries []struct{ Action, Actor string }
+	}
+	after.admin(http.MethodGet, "/v1/admin/audit?limit=1000", nil, &audit)
+	if last := audit.Entries[len(audit.Entries)-1]; last.Action != "cluster.restore" || last.Actor != "admin" {
+		t.Errorf("the audit log ends with %+v", last)
+	}
+	mustCommand(t, after.leader(), "audit", "verify")
+	after.sendWebhook("old", `{"ok":true,"cached":true}`)
+	after.sendWebhook("new", `{"ok":true}`)
+	eventually(t, "the new event is delivered", func() bool { return after.eventCounts()["processed"] == 2 })
+	if events, requests := callback.delivered(); events != 2 || requests != 2 {
+		t.Errorf("%d events in %d requests", events, requests)
+	}
+	var u struct {
+		Total struct{ Events, Duplicates, Deliveries int64 }
+	}
+	after.admin(http.MethodGet, "/v1/admin/tenants/acme/usage", nil, &u)
+	if u.Total.Events != 2 || u.Total.Duplicates != 1 || u.Total.Deliveries != 2 {
+		t.Errorf("usage is %+v", u.Total)
+	}
+}
+
+// sendWebhook sends an event through each node in turn until one takes it, and wants that answer.
+func (c *cluster) sendWebhook(id, want string) {
+	c.t.Helper()
+	body := fmt.Appendf(nil, `{"id":%q,"type":"payment.succeeded","data":{}}`, id)
+	var a answer
+	turn := 0
+	eventually(c.t, "the event "+id+" is taken", func() bool {
+		n := c.nodes[turn%len(c.nodes)]
+		turn++
+		a = newClient(n.url(), "").call(http.MethodPost, "/v1/t/acme/webhooks/generic", body,
+			"X-Syllecta-Signature", webhook.SignGeneric(webhookSecret, body, time.Now()))
+		return a.outcome == ok
+	}, func() string { return a.String() })
+	if string(a.body) != want {
+		c.t.Errorf("%s: %s, want %s", id, a.body, want)
+	}
+}
