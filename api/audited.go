@@ -29,7 +29,29 @@ func (x *exchange) change(ctx context.Context, cmd fsm.Command, done fsm.Outcome
 
 // decideChange is change whatever the outcome.
 func (x *exchange) decideChange(ctx context.Context, cmd fsm.Command) *fsm.Result {
+	if !x.takeChange(cmd) {
+		return nil
+	}
 	return x.decideOne(ctx, x.audited(cmd))
+}
+
+// changesPerSecond bounds what a tenant's own keys change: each change is in the audit log, in memory, for ever. An admin
+// is trusted with that.
+const changesPerSecond = 1
+
+// takeChange takes a token from the tenant's bucket at the node that decides. If it reports false, the answer is written.
+func (x *exchange) takeChange(cmd fsm.Command) bool {
+	if x.caller.role != roleTenant {
+		return true
+	}
+	switch cmd.(type) {
+	case fsm.ReplayEvents, fsm.IgnoreEvents: // limited by their own bucket, and by the events that there are
+		return true
+	case fsm.PutDataKey: // a part of another change
+		return true
+	}
+	return x.takeOfTenant(x.s.perChanger, x.caller.tenant, changesPerSecond, 1, limitedChanges,
+		"a tenant's keys change its sources, its keys and itself at most once per second, 60 times at once")
 }
 
 // audited is a change with who asked for it, if all nodes understand that.

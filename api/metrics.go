@@ -40,8 +40,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "syllecta_http_rate_limited_total",
-			Help: "Requests refused because too many came: with one API key, from one address, with refused credentials, or about " +
-				"the events of one tenant.",
+			Help: "Requests refused because too many came: with one API key, from one address, with refused credentials, or by or about " +
+				"one tenant.",
 		}, []string{"reason"}),
 		unsigned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "syllecta_webhook_invalid_signatures_total",

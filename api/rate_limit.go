@@ -21,6 +21,7 @@ const (
 	failedAuthWindow = 5
 	replayWindow     = 5
 	listingWindow    = 5
+	changeWindow     = 60
 )
 
 // limitReason says which limit refused a request, for the metrics.
@@ -32,9 +33,10 @@ const (
 	limitedFailedAuth limitReason = "failed_auth"
 	limitedReplays    limitReason = "replays"
 	limitedListings   limitReason = "listings"
+	limitedChanges    limitReason = "changes"
 )
 
-var limitReasons = []limitReason{limitedKey, limitedAddress, limitedFailedAuth, limitedReplays, limitedListings}
+var limitReasons = []limitReason{limitedKey, limitedAddress, limitedFailedAuth, limitedReplays, limitedListings, limitedChanges}
 
 // limited is the refusal of a request for which a bucket has too few tokens.
 func (x *exchange) limited(reason limitReason, q quota, format string, args ...any) *problem {

@@ -53,6 +53,7 @@ type Server struct {
 	perKey       *buckets[[32]byte] // by the key's hash
 	perAddress   *buckets[netip.Addr]
 	perReplayer  *buckets[fsm.TenantID]
+	perChanger   *buckets[fsm.TenantID]
 	perLister    *buckets[fsm.TenantID]
 	failedAuth   *failedAuth
 	certificates *certificates
@@ -86,6 +87,7 @@ func New(cfg Config) (*Server, error) {
 		perKey:       newBuckets[[32]byte]("requests", requestWindow),
 		perAddress:   newBuckets[netip.Addr]("address", addressWindow),
 		perReplayer:  newBuckets[fsm.TenantID]("replays", replayWindow),
+		perChanger:   newBuckets[fsm.TenantID]("changes", changeWindow),
 		perLister:    newBuckets[fsm.TenantID]("listings", listingWindow),
 		failedAuth:   newFailedAuth(cfg.FailedAuthPerSecond),
 		certificates: newCertificates(),

@@ -118,7 +118,7 @@ func deleteSource(x *exchange) {
 
 func problemOfDeletion(r *fsm.Result) *problem {
 	if r.Outcome == fsm.Conflict {
-		return conflict.problem("events of the source wait to be delivered, %d of them; replay or ignore them first", r.Count)
+		return conflict.problem("events of the source wait to be delivered, %d of them; have them delivered, or ignore them, first", r.Count)
 	}
 	return problemOfSource(r)
 }

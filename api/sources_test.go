@@ -487,6 +487,30 @@ func TestSourceFailures(t *testing.T) {
 	}
 }
 
+// TestTenantsChangeSlowly: what they change is in the audit log for ever. An admin may change as much as it likes.
+func TestTenantsChangeSlowly(t *testing.T) {
+	t.Parallel()
+	n, s, key := newSourceNode(t)
+	const path = "/v1/admin/tenants/demo/sources/src_1"
+	for i := range changeWindow * changesPerSecond {
+		body := fmt.Sprintf(`{"maxConcurrency":%d}`, i)
+		if w := call(t, s, "PATCH", sourcesPath+"/src_1", body, asTenant(key)); w.Code != 200 {
+			t.Fatalf("change %d: %d %s", i, w.Code, w.Body)
+		}
+	}
+	before := len(n.proposed())
+	w := call(t, s, "PATCH", sourcesPath+"/src_1", `{"raw":true}`, asTenant(key))
+	wantQuota(t, w, `"changes";q=60;w=60`, `"changes";r=0;t=1`)
+	wantProblem(t, w, rateLimited)
+	wantProblem(t, call(t, s, "POST", "/v1/keys", `{}`, asTenant(key)), rateLimited)
+	if len(n.proposed()) != before {
+		t.Error("something was changed")
+	}
+	if w := call(t, s, "PATCH", path, `{"raw":true}`, asAdmin); w.Code != 200 {
+		t.Errorf("an admin: %d %s", w.Code, w.Body)
+	}
+}
+
 // TestNothingIsStoredWithoutAKEK: neither by a node without keys, nor by one that lacks the tenant's.
 func TestNothingIsStoredWithoutAKEK(t *testing.T) {
 	t.Parallel()

@@ -6,8 +6,13 @@ import (
 )
 
 // maxWebhookBytes bounds the bodies of all webhooks that are being read or decided. Anybody can send some, and nobody is
-// known before the last byte of it is here.
-const maxWebhookBytes = 128 << 20
+// known before the last byte of it is here. Bodies above smallWebhookBytes, as few providers send them, leave a quarter to
+// the others: so it takes more than a hundred strangers that send most of one, and then nothing, to keep all others out.
+const (
+	maxWebhookBytes      = 128 << 20
+	maxLargeWebhookBytes = maxWebhookBytes / 4 * 3
+	smallWebhookBytes    = 64 << 10
+)
 
 var errBodiesFull = errors.New("too many bytes of webhooks are being read")
 
@@ -25,7 +30,11 @@ type chargedBody struct {
 func (b *chargedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.x.charged += int64(n)
-	if b.x.s.webhookBytes.Add(int64(n)) > maxWebhookBytes {
+	limit := int64(maxWebhookBytes)
+	if b.x.charged > smallWebhookBytes {
+		limit = maxLargeWebhookBytes
+	}
+	if b.x.s.webhookBytes.Add(int64(n)) > limit {
 		return 0, errBodiesFull
 	}
 	return n, err

@@ -539,6 +539,19 @@ func TestWebhookBytesAreBounded(t *testing.T) {
 	}
 }
 
+// TestLargeBodiesLeaveRoomForSmallOnes: a few strangers that send large bodies, and never their end, keep out large ones only.
+func TestLargeBodiesLeaveRoomForSmallOnes(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	large := strings.Repeat(" ", smallWebhookBytes) + stripeEvent("evt_1", "x")
+	g.s.webhookBytes.Store(maxLargeWebhookBytes - int64(len(large)) + 1)
+	wantWebhookProblem(t, g.post(t, stripeRoute, large), busy, "busy")
+	g.s.webhookBytes.Add(-1)
+	wantBody(t, g.post(t, stripeRoute, large), 200, acceptedAnswer)
+	g.s.webhookBytes.Store(maxLargeWebhookBytes)
+	wantBody(t, g.post(t, stripeRoute, stripeEvent("evt_2", "x")), 200, acceptedAnswer)
+}
+
 func TestTooManyHeadersToKeep(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, nil)

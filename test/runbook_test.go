@@ -16,7 +16,7 @@ import (
 // free ones.
 func TestRunbook(t *testing.T) {
 	t.Parallel()
-	for _, tool := range []string{"bash", "curl"} {
+	for _, tool := range []string{"bash", "curl", "openssl"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("the runbook is for %s, which is not here", tool)
 		}

@@ -137,6 +137,7 @@ func (r *devReport) readyText(v devReady) string {
 API key  ` + r.t.paint(text.FgYellow, v.APIKey) + ` (tenant "` + v.Tenant + `")
 Metrics  ` + v.URLs.Metrics + `
 Admin    export SYLLECTA_ADMIN_TOKEN_FILE=` + v.AdminTokenFile + ` SYLLECTA_SERVER=` + v.URLs.API + `
+Webhooks ` + v.URLs.API + `/v1/t/` + v.Tenant + `/webhooks/PROVIDER, once there is a source: syllecta source create --help
 
 Try it: take the lock, save the result, then take it again to see it replayed
   curl -L -X POST ` + v.URLs.API + `/v1/record` + header + ` -d '{"scope":"orders","key":"order-2001"}'

@@ -462,7 +462,7 @@ func TestReadyTextIsOneScreen(t *testing.T) {
 	}
 	for _, want := range []string{
 		"node2  follower  http://127.0.0.1:4001    1  /data/node2.log", "ck_x", "http://localhost:4000/metrics",
-		"curl -L -X POST http://localhost:4000/v1/record", "curl -L -X PUT http://localhost:4000/v1/record",
+		"http://localhost:4000/v1/t/demo/webhooks/PROVIDER", "curl -L -X POST http://localhost:4000/v1/record", "curl -L -X PUT http://localhost:4000/v1/record",
 		`-d '{"scope":"orders","key":"order-2001"}'`, `"body":{"status":"paid"}}'`, "Ctrl-C", "is removed",
 	} {
 		if !strings.Contains(text, want) {

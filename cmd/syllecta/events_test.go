@@ -150,10 +150,10 @@ func TestEventsReplayMany(t *testing.T) {
 		errText  string
 		code     int
 	}{
-		"dry run":          {"--dry-run", answer("2", "0", "true"), []string{asked}, "2 events would be delivered again\n", "", exitOK},
-		"dry run of more":  {"--dry-run", answer("10000", "0", `true,"more":true`), []string{asked}, "10000 events would be delivered again, and there are more\n", "", exitOK},
-		"dry run, JSON":    {"--dry-run --json", answer("2", "0", "true"), []string{asked}, answer("2", "0", "true") + "\n", "", exitOK},
-		"none":             {"", answer("0", "0", "true"), []string{asked}, "0 events would be delivered again\n", "", exitOK},
+		"dry run":         {"--dry-run", answer("2", "0", "true"), []string{asked}, "2 events would be delivered again\n", "", exitOK},
+		"dry run of more": {"--dry-run", answer("10000", "0", `true,"more":true`), []string{asked}, "10000 events would be delivered again, and there are more\n", "", exitOK},
+		"dry run, JSON":   {"--dry-run --json", answer("2", "0", "true"), []string{asked}, answer("2", "0", "true") + "\n", "", exitOK},
+		"none":            {"", answer("0", "0", "true"), []string{asked}, "0 events would be delivered again\n", "", exitOK},
 		"some passed over": {"--dry-run", answer("2", "0", `true,"passedOver":3`), []string{asked},
 			"2 events would be delivered again; 3 were passed over: queued anyway, or without a payload or a source any more\n", "", exitOK},
 		"one is not asked": {"", answer("1", "0", "true"), []string{asked, done}, "7 events will be delivered again\n", "", exitOK},
