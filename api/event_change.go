@@ -81,8 +81,8 @@ func policyInWords(e *fsm.Event, dir *fsm.Directory) string {
 	return "; the tenant's payload policy is " + t.PayloadPolicy.String()
 }
 
-// hasPayload reports whether there is something to deliver.
-func hasPayload(e *fsm.Event) bool { return e.Form != fsm.PayloadNone || e.Detail != "" }
+// hasPayload reports whether there is all to deliver that there was.
+func hasPayload(e *fsm.Event) bool { return e.Form == fsm.PayloadWhole || e.Detail != "" }
 
 func notIgnored(e *fsm.Event, _ *fsm.Directory) string {
 	if e.Status.Settled() {
