@@ -59,6 +59,26 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+// newLockedTenants tells on every node, also on those that need the key only once they lead, that it is not there.
+func (s *Server) newLockedTenants() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "syllecta_kek_missing_tenants",
+		Help: "Tenants whose webhooks this node could not take, for want of the key-encryption key of their data key.",
+	}, func() float64 {
+		n := s.attached()
+		if n == nil {
+			return 0
+		}
+		locked := 0
+		for _, t := range n.Directory().Tenants() {
+			if t.DataKey != "" && s.cfg.Vault.Lacks([]byte(t.DataKey)) {
+				locked++
+			}
+		}
+		return float64(locked)
+	})
+}
+
 // routeMetrics are a route's own counters, looked up once per outcome instead of once per request.
 type routeMetrics struct {
 	seconds  prometheus.Observer

@@ -99,6 +99,9 @@ func New(cfg Config) (*Server, error) {
 	s.base, s.cancelBase = context.WithCancel(context.Background())
 	s.unmatched = &route{label: "unmatched", metrics: m.route("other", "unmatched")}
 	s.router = s.newRouter()
+	if err := cfg.Metrics.Register(s.newLockedTenants()); err != nil {
+		return nil, fmt.Errorf("registering the API's metrics: %w", err)
+	}
 	return s, nil
 }
 

@@ -381,6 +381,11 @@ func TestSourceThatIsNotReady(t *testing.T) {
 	if doc := wantWebhookProblem(t, w, noKEK, "no kek"); !strings.Contains(doc, "kek_1") || !strings.Contains(doc, "--kek-file") {
 		t.Error(doc)
 	}
+	for s, want := range map[*Server]string{locked: "syllecta_kek_missing_tenants 1\n", g.s: "syllecta_kek_missing_tenants 0\n"} {
+		if page := call(t, s, "GET", "/metrics", "").Body.String(); !strings.Contains(page, want) {
+			t.Errorf("no %q", want)
+		}
+	}
 	if len(g.events()) != 0 {
 		t.Error("something was accepted")
 	}

@@ -99,3 +99,13 @@ func aboutTenant(clusterID, tenantPublicID string, err error) error {
 	}
 	return fmt.Errorf("data key of tenant %s in cluster %s: %w", tenantPublicID, clusterID, err)
 }
+
+// Lacks reports whether the key-encryption key is missing that a data key was wrapped under. It decrypts nothing.
+func (v *Vault) Lacks(wrapped []byte) bool {
+	id, _, err := splitWrapped(wrapped)
+	if err != nil {
+		return false // damaged, which no other key mends
+	}
+	_, err = v.keks().named(id)
+	return err != nil
+}

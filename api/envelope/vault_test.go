@@ -55,6 +55,9 @@ func TestVaultWithoutKEK(t *testing.T) {
 	if _, err := v.NewDataKey("c_1", "ten_1"); !errors.Is(err, ErrNoKEK) {
 		t.Errorf("a new key: got %v", err)
 	}
+	if !v.Lacks(wrapped) || v.Lacks([]byte("damaged")) {
+		t.Error("a vault without keys lacks nothing, or what no key mends")
+	}
 	if _, err := v.DataKey("c_1", "ten_1", wrapped); !errors.Is(err, ErrNoKEK) || !strings.Contains(err.Error(), "needs a") {
 		t.Errorf("a key that there is: got %v", err)
 	}
