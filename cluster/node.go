@@ -291,15 +291,17 @@ func (n *Node) Propose(ctx context.Context, calls ...Call) ([]fsm.Result, Receip
 	if n.restoring.replacing.Load() {
 		return nil, Receipt{}, ErrUnavailable
 	}
-	if n.diskFull.Load() && hasClaim(calls) {
+	if n.diskFull.Load() && begins(calls) {
 		return nil, Receipt{}, ErrStorageFull
 	}
 	return n.proposer.propose(ctx, calls)
 }
 
-func hasClaim(calls []Call) bool {
+// begins reports whether calls ask for what more will follow: a claim, or an event that comes in.
+func begins(calls []Call) bool {
 	for _, c := range calls {
-		if _, ok := c.Command.(fsm.Claim); ok {
+		switch c.Command.(type) {
+		case fsm.Claim, fsm.AcceptEvent:
 			return true
 		}
 	}
