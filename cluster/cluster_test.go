@@ -259,17 +259,19 @@ func TestOutvotedNodeStops(t *testing.T) {
 	}
 }
 
-// TestDiskFull: below the floor claims and events are refused, and what completes them is not.
+// TestDiskFull: below the floor claims and new events are refused, and what completes and reports is not.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, Config{BootstrapExpect: 1})
 	waitForLeader(t, n)
 	id := fsm.RecordID{Tenant: newTenant(t, n), Scope: "orders", Key: "1"}
 	propose(t, n, claim(id, "owner"))
+	event := fsm.AcceptEvent{Tenant: id.Tenant, Source: newSource(t, n, id.Tenant), Nonce: 1, ProviderID: "e", Payload: []byte("p")}
+	accepted := propose(t, n, event).Event
 	for what, calls := range map[string][]Call{
 		"a claim":              {{Command: claim(id, "other")}},
 		"a claim among others": {{Command: complete(id, "1")}, {Command: claim(id, "other")}},
-		"an event":             {{Command: fsm.AcceptEvent{Tenant: id.Tenant, Source: 1, Nonce: 1, ProviderID: "1"}}},
+		"an event":             {{Command: event}},
 	} {
 		waitFor(t, what+" to be refused", func() bool {
 			n.diskFull.Store(true) // until the node looks again
@@ -279,6 +281,11 @@ func TestDiskFull(t *testing.T) {
 	}
 	n.diskFull.Store(true)
 	if got := propose(t, n, complete(id, "1")); got.Outcome != fsm.Stored {
+		t.Errorf("%+v", got)
+	}
+	n.diskFull.Store(true)
+	report := fsm.ReportAttempt{Tenant: id.Tenant, Event: accepted.ID, Number: 1, Verdict: fsm.VerdictDelivered}
+	if got := propose(t, n, report); got.Outcome != fsm.AttemptNoted {
 		t.Errorf("%+v", got)
 	}
 	if n.checkDisk(); n.diskFull.Load() {

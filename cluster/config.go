@@ -78,7 +78,7 @@ type Config struct {
 	RaftMultiplier    int           // 1…MaxRaftMultiplier, scales all of raft's timeouts
 	SnapshotThreshold uint64        // log entries after which a snapshot is due
 	StoreDeadline     time.Duration // a store call that takes longer ends the process
-	DiskFreeFloor     int64         // bytes of free space below which claims are refused; a twentieth of a small disk
+	DiskFreeFloor     int64         // bytes of free space below which claims and events are refused; a twentieth of a small disk
 
 	// Lead is run by the leader, from taking over until ctx ends; the leadership is handed on when it has returned. nil does
 	// nothing.

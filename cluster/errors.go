@@ -9,7 +9,7 @@ var (
 	ErrNotLeader = errors.New("this node is not the leader")
 	// ErrBusy: the proposal queue is full, by count or by bytes.
 	ErrBusy = errors.New("the proposal queue is full")
-	// ErrStorageFull: free space is below the floor; claims and events are refused, what ends what was begun is not.
+	// ErrStorageFull: free space is below the floor; claims and new events are refused, completes are not.
 	ErrStorageFull = errors.New("free disk space is below the floor")
 	// ErrClosed: the node is shutting down and took no more work.
 	ErrClosed = errors.New("the node is closed")

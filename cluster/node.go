@@ -297,7 +297,7 @@ func (n *Node) Propose(ctx context.Context, calls ...Call) ([]fsm.Result, Receip
 	return n.proposer.propose(ctx, calls)
 }
 
-// begins reports whether a call may begin something: what was begun can be ended on a disk that is nearly full.
+// begins reports whether calls ask for what more will follow: a claim, or an event that comes in.
 func begins(calls []Call) bool {
 	for _, c := range calls {
 		switch c.Command.(type) {
