@@ -134,7 +134,7 @@ func sourceMembers(d *Directory, s *Source) []member {
 		delays = append(delays, strconv.FormatInt(ms, 10))
 	}
 	return []member{{"tenant", d.Tenant(s.Tenant).PublicID}, {"provider", s.Provider}, {"name", s.Name},
-		{"callbackUrl", shortText(s.CallbackURL)}, {"disabled", strconv.FormatBool(s.Disabled)}, {"disabledReason", s.DisabledReason},
+		{"callbackUrl", urlText(s.CallbackURL)}, {"disabled", strconv.FormatBool(s.Disabled)}, {"disabledReason", s.DisabledReason},
 		{"options", shortText(string(s.Options))}, {"secrets", shortText(strings.Join(secrets, " "))}, {"signingSecret", sealedText(s.SigningSecret)},
 		{"raw", strconv.FormatBool(s.Raw)}, {"dedupeWindowMs", strconv.FormatInt(s.DedupeWindowMs, 10)},
 		{"retryDelaysMs", strings.Join(delays, " ")}, {"maxConcurrency", strconv.FormatInt(s.MaxConcurrency, 10)},
@@ -150,6 +150,15 @@ func sealedText[T string | []byte](sealed T) string {
 	}
 	sum := sha256.Sum256([]byte(sealed))
 	return "sha256:" + strconv.FormatUint(binary.BigEndian.Uint64(sum[:8]), 16)
+}
+
+// urlText is a URL without its query, which may hold a secret: a part of its hash tells it from another.
+func urlText(url string) string {
+	path, query, found := strings.Cut(url, "?")
+	if found {
+		path += "?" + sealedText(query)
+	}
+	return shortText(path)
 }
 
 // shortText is a value that fits into an entry: what is too long is told by a part of its hash.

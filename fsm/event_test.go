@@ -524,3 +524,28 @@ func checkEventTrees(rt *rapid.T, m *Machine) {
 		rt.Fatalf("counts %v %v, want %v %v", got.held, got.tenants, want.held, want.tenants)
 	}
 }
+
+// The audit log has neither the ciphertext of a source's secrets nor the query of its callback.
+func TestSourcesInTheAuditLog(t *testing.T) {
+	t.Parallel()
+	j := connectedJournal(t, Plan{})
+	s := *j.m.Directory().SourceByID(1)
+	s.CallbackURL = "https://example.com/hook?token=canary"
+	s.Secrets = []SourceSecret{{PublicID: "sec_1", Sealed: []byte("canary"), Hint: "nary"}}
+	s.SigningSecret = []byte("canary")
+	s.Options = bytes.Repeat([]byte("x"), MaxSourceOptionsBytes)
+	if r := j.apply(noon2026, Audited{ada, PutSource{Source: s, IfRevision: s.Revision}}); r.Outcome != OK {
+		t.Fatal(r)
+	}
+	entries := entriesOf(j.m)
+	text := fmt.Sprintf("%+v", entries[len(entries)-1])
+	for _, want := range []string{"source.update", "https://example.com/hook?sha256:", "sec_1", "options"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	if strings.Contains(text, "canary") {
+		t.Errorf("it tells too much: %s", text)
+	}
+	mustRestore(t, written(t, j.m.Snapshot()))
+}
