@@ -21,7 +21,7 @@ func diskSpace(dir string) (free, total int64, err error) {
 // smallDiskShare is the part of a small disk that the floor takes at most.
 const smallDiskShare = 20
 
-// belowFloor reports whether so little is free that claims are refused; on a small disk less is enough.
+// belowFloor reports whether so little is free that claims and events are refused; on a small disk less is enough.
 func belowFloor(free, total, floor int64) bool { return free < min(floor, total/smallDiskShare) }
 
 // diskState is what was last measured of the disk, and what is reserved on it.

@@ -149,7 +149,7 @@ var settingsTable = []setting{
 		"a disk call that takes longer stops the process, so that another node can lead",
 		func(s *settings) *time.Duration { return &s.StoreDeadline }),
 	integer("disk-free-floor-bytes", "bytes", "268435456", minDiskFloor, maxDiskFloor,
-		"with less free disk space than this, claims are refused",
+		"with less free disk space than this, claims and webhooks are refused",
 		func(s *settings) *int64 { return &s.DiskFreeFloor }),
 	integer("memory-limit-bytes", "bytes", "0", 0, maxMemoryLimit,
 		"memory beyond which garbage is collected ever harder, as GOMEMLIMIT of Go does; 0 sets none",
