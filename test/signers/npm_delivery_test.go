@@ -188,10 +188,10 @@ func (o *outbox) Propose(_ context.Context, calls ...cluster.Call) ([]fsm.Result
 	return results, cluster.Receipt{Index: o.index, Term: 1}, err
 }
 
-func (o *outbox) DueEvents(nowMs int64, perSource int) []*fsm.Event {
+func (o *outbox) DueEvents(nowMs int64, most func(fsm.SourceID) int) []*fsm.Event {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.m.DueEvents(nowMs, perSource)
+	return o.m.DueEvents(nowMs, most)
 }
 
 func (o *outbox) NextEventDueMs() (int64, bool) {
