@@ -3,13 +3,16 @@ package test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -204,14 +207,54 @@ func (c *cluster) checkNoCanary(t *testing.T) {
 		}
 	}
 	for _, path := range files {
-		b, err := os.ReadFile(path)
+		for _, canary := range found(t, path, webhookSecret, webhookCard) {
+			t.Errorf("%q is in %s", canary, path)
+		}
+	}
+}
+
+// found returns those of the texts that a file holds. It is read piece by piece: logs are large.
+func found(t *testing.T, path string, texts ...string) (in []string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	longest := 0
+	for _, text := range texts {
+		longest = max(longest, len(text))
+	}
+	b := make([]byte, 1<<20)
+	for kept := 0; ; {
+		n, err := f.Read(b[kept:])
+		for _, text := range texts {
+			if bytes.Contains(b[:kept+n], []byte(text)) && !slices.Contains(in, text) {
+				in = append(in, text)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return in
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, canary := range []string{webhookSecret, webhookCard} {
-			if bytes.Contains(b, []byte(canary)) {
-				t.Errorf("%q is in %s", canary, path)
-			}
+		tail := min(longest, kept+n) // a text may go on in the next piece
+		kept = copy(b, b[kept+n-tail:kept+n])
+	}
+}
+
+// The search finds what it is for, also across pieces.
+func TestCanariesAreFound(t *testing.T) {
+	t.Parallel()
+	for _, before := range []int{0, 1<<20 - len(webhookSecret)/2, 1<<20 - 1, 3 << 20} {
+		path := filepath.Join(t.TempDir(), "file")
+		content := bytes.Repeat([]byte{'x'}, before)
+		if err := os.WriteFile(path, append(content, webhookSecret+"y"...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if in := found(t, path, webhookSecret, webhookCard); len(in) != 1 || in[0] != webhookSecret {
+			t.Errorf("behind %d bytes: %v", before, in)
 		}
 	}
 }
