@@ -136,6 +136,7 @@ func sourceMembers(d *Directory, s *Source) []member {
 	return []member{{"tenant", d.Tenant(s.Tenant).PublicID}, {"provider", s.Provider}, {"name", s.Name},
 		{"callbackUrl", urlText(s.CallbackURL)}, {"disabled", strconv.FormatBool(s.Disabled)}, {"disabledReason", s.DisabledReason},
 		{"options", shortText(string(s.Options))}, {"secrets", shortText(strings.Join(secrets, " "))}, {"signingSecret", sealedText(s.SigningSecret)},
+		{"previousSigningSecretEndsAt", instantText(s.Previous.EndsAtMs)},
 		{"raw", strconv.FormatBool(s.Raw)}, {"dedupeWindowMs", strconv.FormatInt(s.DedupeWindowMs, 10)},
 		{"retryDelaysMs", strings.Join(delays, " ")}, {"maxConcurrency", strconv.FormatInt(s.MaxConcurrency, 10)},
 		{"maxPerSecond", strconv.FormatInt(s.MaxPerSecond, 10)}}

@@ -11,10 +11,13 @@ type PutDataKey struct {
 
 // PutSource adds a source, or changes the one with that public id.
 type PutSource struct {
-	// Source is the whole of it. ID, CreatedAtMs, UpdatedAtMs and Revision are assigned when it is applied.
+	// Source is the whole of it. ID, Previous, CreatedAtMs, UpdatedAtMs and Revision are assigned when it is applied.
 	Source Source
 	// IfRevision is the revision of the source that is changed; 0 adds one.
 	IfRevision uint64
+	// OverlapMs is for how long the signing secret stays good that another takes the place of: 0…MaxSigningOverlapMs. With 0
+	// it ends at once, and so does one before it; otherwise the change is refused with LimitReached while there is one.
+	OverlapMs int64
 }
 
 // DeleteSource removes a source for which no event waits. Its events stay.

@@ -27,11 +27,14 @@ func decodePutDataKey(d *decoder) PutDataKey {
 }
 
 func (c PutSource) appendPayload(b []byte) []byte {
-	b = appendSource(b, &c.Source)
-	return binary.AppendUvarint(b, c.IfRevision)
+	b = appendGivenSource(b, &c.Source)
+	b = binary.AppendUvarint(b, c.IfRevision)
+	return binary.AppendVarint(b, c.OverlapMs)
 }
 
-func decodePutSource(d *decoder) PutSource { return PutSource{d.source(), d.uvarint("revision")} }
+func decodePutSource(d *decoder) PutSource {
+	return PutSource{d.givenSource(), d.uvarint("revision"), d.integer(0, MaxSigningOverlapMs, "overlap")}
+}
 
 func (c DeleteSource) appendPayload(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(c.Tenant))
@@ -42,8 +45,26 @@ func decodeDeleteSource(d *decoder) DeleteSource {
 	return DeleteSource{Tenant: d.tenant(), PublicID: d.string(1, MaxNameBytes, "source id")}
 }
 
-// appendSource is the form of a source in the log and in snapshots.
+// appendSource is the form of a source in snapshots.
 func appendSource(b []byte, s *Source) []byte {
+	b = appendGivenSource(b, s)
+	b = appendString(b, s.Previous.Sealed)
+	return binary.AppendVarint(b, s.Previous.EndsAtMs)
+}
+
+func (d *decoder) source() Source {
+	s := d.givenSource()
+	s.Previous.Sealed = d.kept(0, MaxSealedSecretBytes, "previous signing secret")
+	s.Previous.EndsAtMs = d.integer(0, maxInstantMs, "end of the previous signing secret")
+	if (s.Previous.EndsAtMs > 0) != (len(s.Previous.Sealed) > 0) {
+		d.fail("previous signing secret without an end, or an end without one")
+	}
+	return s
+}
+
+// appendGivenSource is the form of a source in the log, where a previous signing secret has no business: that one is told
+// of by the entry that has brought it.
+func appendGivenSource(b []byte, s *Source) []byte {
 	b = binary.AppendUvarint(b, uint64(s.ID))
 	b = binary.AppendUvarint(b, uint64(s.Tenant))
 	for _, text := range []string{s.PublicID, s.Provider, s.Name, s.CallbackURL} {
@@ -72,7 +93,7 @@ func appendSource(b []byte, s *Source) []byte {
 	return binary.AppendUvarint(b, s.Revision)
 }
 
-func (d *decoder) source() Source {
+func (d *decoder) givenSource() Source {
 	s := Source{
 		ID:             d.sourceID(),
 		Tenant:         d.tenant(),

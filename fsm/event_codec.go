@@ -95,6 +95,7 @@ func (s *sectionReader) readSource(d *decoder) error {
 		return fmt.Errorf("%w: too many sources of a tenant", ErrMalformed)
 	}
 	dir.setSource(&x)
+	s.m.noteOverlap(&x, nil)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package fsm
 
-// maxSweptPerEntry bounds how many events, or payloads of events, one entry drops because their time is over.
+// maxSweptPerEntry bounds how many events, or payloads of events, one entry drops because their time is over, and how many
+// previous signing secrets.
 const maxSweptPerEntry = 64
 
 // maxEvictedPerEvent bounds how many events one new event drops to make room for itself. The largest finds room in the

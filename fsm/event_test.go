@@ -62,6 +62,7 @@ func connected(tb testing.TB) *journal {
 	j.apply(now+7, report(j, 1, VerdictDelivered))
 	j.apply(now+8, report(j, 2, VerdictFailed))
 	j.apply(now+9, report(j, 3, VerdictRetry))
+	j.apply(now+10, roll(j, "src_1", "k2", dayMs))
 	return j
 }
 
@@ -70,6 +71,13 @@ func report(j *journal, seq uint64, v Verdict) ReportAttempt {
 	e := eventBySeq(j.m, seq)
 	return ReportAttempt{Tenant: e.Tenant, Event: e.ID, Number: e.Attempts + 1, Verdict: v, NextAtMs: j.m.ClockMs() + 5_000,
 		Attempt: Attempt{StartedAtMs: j.m.ClockMs(), LatencyMs: 3, StatusCode: 500, Replay: e.Replay}}
+}
+
+// roll gives a source of the first tenant another signing secret.
+func roll(j *journal, id, secret string, overlapMs int64) PutSource {
+	s := *j.m.Directory().Source(1, id)
+	s.SigningSecret = []byte(secret)
+	return PutSource{Source: s, IfRevision: s.Revision, OverlapMs: overlapMs}
 }
 
 func eventBySeq(m *Machine, seq uint64) (found *Event) {
@@ -492,6 +500,9 @@ func drawEventCommand(rt *rapid.T, j *journal) Command {
 		s := *j.m.Directory().SourceByID(1)
 		s.Disabled = rapid.Bool().Draw(rt, "disabled")
 		return PutSource{Source: s, IfRevision: s.Revision}
+	case 6:
+		return roll(j, "src_1", rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "secret"),
+			rapid.SampledFrom([]int64{0, 1, 5_000, dayMs, MaxSigningOverlapMs}).Draw(rt, "overlap"))
 	}
 }
 
@@ -517,6 +528,7 @@ func checkEventTrees(rt *rapid.T, m *Machine) {
 			rt.Fatalf("%s: %s, want %s", name, a.String(), b.String())
 		}
 	}
+	checkOverlaps(rt, m)
 	if got.byStatus != want.byStatus {
 		rt.Fatalf("statuses %v, want %v", got.byStatus, want.byStatus)
 	}

@@ -117,6 +117,10 @@ var goldenWebhookCommands = []goldenCommand{
 	{"put_source_plain", PutSource{Source: Source{
 		Tenant: 1, PublicID: "src_2", Provider: "github", Name: "n", DedupeWindowMs: MinDedupeWindowMs,
 	}}},
+	{"put_source_rolled", PutSource{Source: Source{
+		Tenant: 1, PublicID: "src_1", Provider: "stripe", Name: DefaultSourceName, CallbackURL: "https://example.com/hook",
+		SigningSecret: []byte{5}, DedupeWindowMs: MinDedupeWindowMs,
+	}, IfRevision: 4, OverlapMs: MaxSigningOverlapMs}},
 	{"accept_event", AcceptEvent{
 		Tenant: 1, Source: 1, Nonce: 7, ProviderID: "evt_1", RawType: "charge.dispute.updated", Type: "chargeback.under_review",
 		OccurredAtMs: 1_795_435_200_000, BodyHash: [16]byte{1, 2, 15: 3}, Payload: []byte("sealed"),

@@ -36,6 +36,7 @@ type Machine struct {
 	locks     *lockTable
 	records   *recordStore
 	events    *eventStore
+	overlaps  *signingOverlaps
 	stored    storedBytes
 	keyBuf    []byte
 }
@@ -62,6 +63,7 @@ func New(cfg Config) *Machine {
 		locks:     newLockTable(h),
 		records:   newRecordStore(h),
 		events:    newEventStore(),
+		overlaps:  newSigningOverlaps(),
 	}
 }
 
@@ -198,11 +200,12 @@ func (m *Machine) establish(c Establish) Result {
 
 // reap removes what has expired. Of locks and records that changes no answer: expiry is judged on the clock wherever one is
 // looked up, so it does not matter that a node which was restored from a snapshot has others to remove. Answers show which
-// events there are, so how many of those go depends on nothing else that is removed.
+// events and previous signing secrets there are, so how many of those go depends on nothing else that is removed.
 func (m *Machine) reap(limit int) {
 	limit -= m.locks.reap(m.clockMs, limit)
 	m.records.reap(m.clockMs, limit)
 	m.sweepEvents(maxSweptPerEntry)
+	m.sweepPreviousSecrets(maxSweptPerEntry)
 }
 
 // ReapDueMs returns the committed-clock instant from which an entry, even an empty one, finds housekeeping to do; ok is
@@ -219,6 +222,9 @@ func (m *Machine) ReapDueMs() (dueMs int64, ok bool) {
 	note(records, anyRecord)
 	if e, any := m.events.sweeps.Min(); any {
 		note(e.SweepAtMs, true)
+	}
+	if s, any := m.overlaps.Min(); any {
+		note(s.Previous.EndsAtMs, true)
 	}
 	return dueMs, ok
 }

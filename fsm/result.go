@@ -35,7 +35,8 @@ const (
 	// Conflict: the slug or identifier is taken; the plan is in use, or built in. AdmitMember sets Member to whom it
 	// meets: retired, or on another disk.
 	Conflict
-	// LimitReached: a bounded collection (tenants, keys of a tenant, plans, members) is full.
+	// LimitReached: a bounded collection (tenants, keys of a tenant, plans, members) is full. Of PutSource also: a source
+	// keeps one previous signing secret, and has one; Source is set to what it is.
 	LimitReached
 	// TenantSuspended: a grant was asked for by a tenant that is granted none.
 	TenantSuspended

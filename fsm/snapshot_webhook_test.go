@@ -69,6 +69,12 @@ func TestRestoreRefusesOfForm4(t *testing.T) {
 		{"a source of no tenant", source(func(x *Source) { x.Tenant = 9 }), ErrMalformed},
 		{"a window", source(func(x *Source) { x.DedupeWindowMs = 1 }), ErrMalformed},
 		{"too many delays", source(func(x *Source) { x.RetryDelaysMs = make([]int64, MaxRetryDelays+1) }), ErrMalformed},
+		{"a previous secret without an end", source(func(x *Source) { x.Previous.Sealed = []byte("k") }), ErrMalformed},
+		{"an end without a previous secret", source(func(x *Source) { x.Previous.EndsAtMs = 1 }), ErrMalformed},
+		{"the end of a previous secret", source(func(x *Source) { x.Previous = PreviousSecret{[]byte("k"), -1} }), ErrMalformed},
+		{"a previous secret too long", source(func(x *Source) {
+			x.Previous = PreviousSecret{make([]byte, MaxSealedSecretBytes+1), 1}
+		}), ErrMalformed},
 		{"an event of no tenant", event(0, func(e *Event) { e.Tenant = 9 }), ErrMalformed},
 		{"an event that was never accepted", event(3, func(e *Event) { e.ID.Seq = 99 }), ErrMalformed},
 		{"an event without a number", event(0, func(e *Event) { e.ID.Seq = 0 }), ErrMalformed},

@@ -44,6 +44,9 @@ type Source struct {
 	Secrets []SourceSecret
 	// SigningSecret is the encrypted key under which deliveries are signed, 0…MaxSealedSecretBytes.
 	SigningSecret []byte
+	// Previous is the one before, under which they are signed besides until it ends; assigned when it is applied. It is
+	// dropped by the entries that come then.
+	Previous PreviousSecret
 	// Raw has the provider's own bytes and headers delivered instead of the normalised JSON.
 	Raw bool
 	// DedupeWindowMs is for how long a provider's event id is remembered: MinDedupeWindowMs…MaxDedupeWindowMs.

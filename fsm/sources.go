@@ -41,11 +41,15 @@ func (m *Machine) putSource(c PutSource) Result {
 		return Result{Outcome: NotFound}
 	case old.Revision != c.IfRevision || old.Provider != s.Provider || old.Name != s.Name:
 		return Result{Outcome: Conflict, Source: old}
+	case m.overlapsTwice(&c, old):
+		return Result{Outcome: LimitReached, Source: old, Limit: 1}
 	}
 	m.events.changes++
 	d = d.clone()
 	m.dateSource(d, &s, old)
+	s.Previous = m.previousSecret(&c, old)
 	d.setSource(&s)
+	m.noteOverlap(&s, old)
 	m.directory = d
 	return Result{Outcome: OK, Source: &s, Existed: old != nil}
 }
@@ -98,6 +102,7 @@ func (m *Machine) deleteSource(c DeleteSource) Result {
 	delete(d.sources, s.ID)
 	d.sourcesByTenant[c.Tenant] = slices.DeleteFunc(slices.Clone(d.sourcesByTenant[c.Tenant]),
 		func(other *Source) bool { return other.ID == s.ID })
+	m.noteOverlap(nil, s)
 	m.directory = d
 	return Result{Outcome: OK, Existed: true, Source: s}
 }
