@@ -31,8 +31,11 @@ const (
 	tenantPublicID = "ten_1"
 )
 
+// rolledSecret takes the place of standardSecret.
+const rolledSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+
 // testDeliveries has the libraries for Standard Webhooks verify deliveries as they reach a receiver: those of the
-// normalised JSON, and those of a provider's own bytes.
+// normalised JSON, those of a provider's own bytes, and those that are signed with two secrets, by either.
 func (n *node) testDeliveries(t *testing.T) {
 	arrived := make(chan call, 1)
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -60,6 +63,18 @@ func (n *node) testDeliveries(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Fatalf("%s: nothing was delivered", name)
 		}
+	}
+	o.accept(t, o.roll(t, o.source(t, "rolled", receiver.URL, false), rolledSecret))
+	select {
+	case c := <-arrived:
+		for _, library := range []string{"standardwebhooks", "svix"} {
+			for _, c.Secret = range []string{standardSecret, rolledSecret} {
+				c.Library = library
+				n.agrees(t, c, `"amount":12`)
+			}
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("rolled: nothing was delivered")
 	}
 }
 
@@ -128,6 +143,18 @@ func (o *outbox) source(t *testing.T, name, url string, raw bool) *fsm.Source {
 	result := o.propose(t, fsm.PutSource{Source: s})
 	if result.Outcome != fsm.OK {
 		t.Fatalf("the source is not taken: %+v", result)
+	}
+	return result.Source
+}
+
+// roll has a source sign with another secret, and for an hour with the one that it had.
+func (o *outbox) roll(t *testing.T, s *fsm.Source, secret string) *fsm.Source {
+	t.Helper()
+	next := *s
+	next.SigningSecret = o.seal(t, "source/"+s.PublicID+"/signing", []byte(secret))
+	result := o.propose(t, fsm.PutSource{Source: next, IfRevision: s.Revision, OverlapMs: time.Hour.Milliseconds()})
+	if result.Outcome != fsm.OK {
+		t.Fatalf("the secret is not rolled: %+v", result)
 	}
 	return result.Source
 }

@@ -34,7 +34,7 @@ func (r *reign) attempt(ctx context.Context, o order) outcome {
 	if o.source.CallbackURL == "" {
 		return out.failed(failedNoURL)
 	}
-	l, err := r.worker.open(o)
+	l, err := r.worker.open(o, out.report.Attempt.StartedAtMs)
 	switch {
 	case errors.Is(err, errDropped):
 		return out.failed(failedDropped)

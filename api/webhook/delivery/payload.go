@@ -24,25 +24,28 @@ func signingPurpose(s *fsm.Source) string { return "source/" + s.PublicID + "/si
 // letter is what an event holds, opened.
 type letter struct {
 	stored  webhook.Stored
-	signing []byte            // the key that signs; nil without a signing secret
+	signing [][]byte          // the keys that sign, the newest first; none without a signing secret
 	data    *envelope.DataKey // under which the payload was sealed; nil if nothing was
 }
 
-// open returns what an event holds, and the key that signs its delivery.
-func (w *Worker) open(o order) (l letter, err error) {
+// open returns what an event holds, and the keys that sign its delivery at an instant.
+func (w *Worker) open(o order, nowMs int64) (l letter, err error) {
 	if !o.own() && (o.event.Form != fsm.PayloadWhole || len(o.event.Payload) == 0) {
 		return letter{}, errDropped
 	}
-	if !o.own() || len(o.source.SigningSecret) > 0 {
+	secrets := signingSecrets(o.source, nowMs)
+	if !o.own() || len(secrets) > 0 {
 		l.data, err = w.cfg.Vault.DataKey(o.clusterID, o.tenant.PublicID, []byte(o.tenant.DataKey))
 		if err != nil {
 			return letter{}, err
 		}
 	}
-	if len(o.source.SigningSecret) > 0 {
-		if l.signing, err = openSigningKey(l.data, o.source); err != nil {
+	for _, sealed := range secrets {
+		key, err := openSigningKey(l.data, o.source, sealed)
+		if err != nil {
 			return letter{}, fmt.Errorf("opening the signing secret of source %s: %w", o.source.PublicID, err)
 		}
+		l.signing = append(l.signing, key)
 	}
 	if !o.own() {
 		if l.stored, err = openPayload(l.data, o); err != nil {
@@ -52,8 +55,19 @@ func (w *Worker) open(o order) (l letter, err error) {
 	return l, nil
 }
 
-func openSigningKey(k *envelope.DataKey, s *fsm.Source) ([]byte, error) {
-	secret, err := k.Open(signingPurpose(s), s.SigningSecret)
+// signingSecrets returns the encrypted secrets that a source signs with at an instant, the newest first.
+func signingSecrets(s *fsm.Source, nowMs int64) (sealed [][]byte) {
+	if len(s.SigningSecret) > 0 {
+		sealed = append(sealed, s.SigningSecret)
+	}
+	if s.Previous.Good(nowMs) {
+		sealed = append(sealed, s.Previous.Sealed)
+	}
+	return sealed
+}
+
+func openSigningKey(k *envelope.DataKey, s *fsm.Source, sealed []byte) ([]byte, error) {
+	secret, err := k.Open(signingPurpose(s), sealed)
 	if err != nil {
 		return nil, err
 	}

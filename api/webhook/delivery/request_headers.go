@@ -43,7 +43,7 @@ const (
 )
 
 // headers returns the header of an attempt: what of the provider's is passed on, and ours.
-func (o order) headers(provider http.Header, body []byte, contentType string, key []byte, now time.Time, agent string) http.Header {
+func (o order) headers(provider http.Header, body []byte, contentType string, keys [][]byte, now time.Time, agent string) http.Header {
 	e, id, seconds := o.event, o.event.ID.String(), now.Unix()
 	own := http.Header{
 		"Content-Type":    {contentType},
@@ -61,8 +61,8 @@ func (o order) headers(provider http.Header, body []byte, contentType string, ke
 	if e.Replay != "" {
 		own[replayHeader] = []string{headerText(e.Replay)}
 	}
-	if key != nil {
-		own[signatureHeader] = []string{signature(key, id, seconds, body)}
+	if len(keys) > 0 {
+		own[signatureHeader] = []string{signatures(keys, id, seconds, body)}
 	}
 	all := make(http.Header, len(provider)+len(own))
 	for name, values := range passedOn(provider) {

@@ -35,7 +35,7 @@ func request(t *testing.T, o order, stored webhook.Stored) (*http.Request, strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := o.request(context.Background(), letter{stored: stored, signing: key}, noon, "Syllecta-Webhooks/1.2.3")
+	r, err := o.request(context.Background(), letter{stored: stored, signing: [][]byte{key}}, noon, "Syllecta-Webhooks/1.2.3")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,17 @@ func signingKey(secret []byte) ([]byte, error) {
 	return key, nil
 }
 
-// signature returns the value of webhook-signature (Standard Webhooks, symmetric).
+// signatures returns the value of webhook-signature (Standard Webhooks): a signature under each key, in their order. A
+// receiver takes what any of them verifies.
+func signatures(keys [][]byte, id string, unixSeconds int64, body []byte) string {
+	all := make([]string, len(keys))
+	for i, key := range keys {
+		all[i] = signature(key, id, unixSeconds, body)
+	}
+	return strings.Join(all, " ")
+}
+
+// signature returns one of them (symmetric).
 func signature(key []byte, id string, unixSeconds int64, body []byte) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write(strconv.AppendInt([]byte(id+"."), unixSeconds, 10))
