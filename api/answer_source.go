@@ -32,6 +32,9 @@ func appendSource(b []byte, t *fsm.Tenant, s *fsm.Source, signingSecret string) 
 		b = appendSourceSecret(appendName(b, ""), secret)
 	}
 	b = append(b, ']')
+	if s.Previous.EndsAtMs > 0 {
+		b = appendTimeMember(b, "previousSigningSecretEndsAt", s.Previous.EndsAtMs)
+	}
 	if s.Provider != fsm.OwnProvider {
 		b = appendStringMember(b, "ingressPath", ingressPath(t, s))
 	}

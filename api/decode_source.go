@@ -112,6 +112,21 @@ func decodeSourceSecret(body []byte) (secret string, p *problem) {
 	return secret, p
 }
 
+// decodeSigningRoll reads the body of POST /v1/sources/:source/signing-secret, which may be absent, and returns for how
+// long the secret that is rolled stays good.
+func decodeSigningRoll(body []byte) (overlapMs int64, p *problem) {
+	var seconds optionalInt
+	if len(body) > 0 {
+		p = decodeObject(body, func(d *decoder, name []byte) *problem {
+			if string(name) == "overlapSeconds" {
+				return d.integer(&seconds, "overlapSeconds", 0, fsm.MaxSigningOverlapMs/1000)
+			}
+			return d.skip()
+		})
+	}
+	return seconds.or(fsm.DefaultSigningOverlapMs/1000) * 1000, p
+}
+
 // applyTo changes what is named.
 func (f *sourceFields) applyTo(s *fsm.Source) {
 	if f.callbackURL.set {

@@ -34,6 +34,13 @@ func TestSecretsOnARealNode(t *testing.T) {
 	if status != 201 {
 		t.Fatalf("%d %s", status, body)
 	}
+	sealed := n.Directory().Sources(1)[0].SigningSecret
+	status, body = c.do("POST", sourcesPath+"/"+id+"/signing-secret", `{"overlapSeconds":1}`, c.key)
+	_, rolled, _ := strings.Cut(body, `"signingSecret":"whsec_`)
+	if rolled = strings.TrimSuffix(rolled, `"}`); status != 200 || !strings.Contains(body, `"previousSigningSecretEndsAt"`) {
+		t.Fatalf("%d %s", status, body)
+	}
+	waitFor(t, "the end of the previous signing secret", func() bool { return n.Directory().Sources(1)[0].Previous.Sealed == nil })
 	var backup bytes.Buffer
 	if _, err := n.Backup(t.Context(), &backup); err != nil {
 		t.Fatal(err)
@@ -52,11 +59,15 @@ func TestSecretsOnARealNode(t *testing.T) {
 	found := false
 	for name, content := range files {
 		found = found || bytes.Contains(content, []byte(id)) // proof that this is where to look
-		for _, secret := range []string{"canary", stripeKey, signing, string(unbase64(t, signing))} {
+		for _, secret := range []string{"canary", stripeKey, signing, string(unbase64(t, signing)),
+			rolled, string(unbase64(t, rolled))} {
 			if bytes.Contains(content, []byte(secret)) {
 				t.Errorf("%s has %q in it", name, secret)
 			}
 		}
+	}
+	if bytes.Contains(backup.Bytes(), sealed) || !bytes.Contains(backup.Bytes(), n.Directory().Sources(1)[0].SigningSecret) {
+		t.Error("the backup has the previous signing secret, which has ended, or lacks the present one")
 	}
 	if !found {
 		t.Errorf("the source %s is in none of %d files", id, len(files))

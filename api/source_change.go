@@ -12,9 +12,9 @@ import (
 const maxSourceTries = 4
 
 // changeSource has the source in the path changed as edit says, and tries again if it was changed by somebody else
-// meanwhile. edit gets a copy of the source as it is, and reports what is in the way. If the result is nil, the answer is
-// written.
-func (x *exchange) changeSource(ctx context.Context, edit func(*fsm.Tenant, *fsm.Source) *problem,
+// meanwhile. edit gets a command with a copy of the source as it is, and reports what is in the way. If the result is
+// nil, the answer is written.
+func (x *exchange) changeSource(ctx context.Context, edit func(*fsm.Tenant, *fsm.PutSource) *problem,
 ) (*fsm.Tenant, *fsm.Source) {
 	if !x.upgradedAnywhere(ctx, fsm.LevelWebhooks) {
 		return nil, nil
@@ -24,13 +24,13 @@ func (x *exchange) changeSource(ctx context.Context, edit func(*fsm.Tenant, *fsm
 		if s == nil {
 			return nil, nil
 		}
-		next := *s
-		next.Secrets = slices.Clone(s.Secrets)
+		next := fsm.PutSource{Source: *s, IfRevision: s.Revision}
+		next.Source.Secrets = slices.Clone(s.Secrets)
 		if p := edit(t, &next); p != nil {
 			x.refuse(p)
 			return nil, nil
 		}
-		r := x.decideChange(ctx, fsm.PutSource{Source: next, IfRevision: s.Revision})
+		r := x.decideChange(ctx, next)
 		switch {
 		case r == nil:
 			return nil, nil
@@ -57,12 +57,12 @@ func updateSource(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	t, s := x.changeSource(ctx, func(t *fsm.Tenant, s *fsm.Source) *problem {
-		f.applyTo(s)
+	t, s := x.changeSource(ctx, func(t *fsm.Tenant, next *fsm.PutSource) *problem {
+		f.applyTo(&next.Source)
 		if !f.options.set {
 			return nil
 		}
-		return x.checkChangedOptions(t, s)
+		return x.checkChangedOptions(t, &next.Source)
 	})
 	if s != nil {
 		x.out.b = appendSource(x.out.b[:0], t, s, "")
@@ -80,7 +80,8 @@ func addSourceSecret(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
 	id := newPublicID(secretIDPrefix)
-	_, s := x.changeSource(ctx, func(t *fsm.Tenant, s *fsm.Source) *problem {
+	_, s := x.changeSource(ctx, func(t *fsm.Tenant, next *fsm.PutSource) *problem {
+		s := &next.Source
 		if len(s.Secrets) >= fsm.MaxSourceSecrets {
 			return sourcesFull("the source's secrets have reached their limit of %d; remove one first", fsm.MaxSourceSecrets)
 		}
@@ -110,7 +111,8 @@ func removeSourceSecret(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
 	id := x.params.ByName("secret")
-	_, s := x.changeSource(ctx, func(_ *fsm.Tenant, s *fsm.Source) *problem {
+	_, s := x.changeSource(ctx, func(_ *fsm.Tenant, next *fsm.PutSource) *problem {
+		s := &next.Source
 		others := slices.DeleteFunc(s.Secrets, func(kept fsm.SourceSecret) bool { return kept.PublicID == id })
 		if len(others) == len(s.Secrets) {
 			return notFound.problem("the source has no secret with that id")
@@ -125,17 +127,23 @@ func removeSourceSecret(x *exchange) {
 }
 
 // rollSigningSecret answers POST /v1/sources/:source/signing-secret: deliveries that begin from now on are signed with
-// another key. It is in this answer, and nowhere else ever.
+// another key, and for a while with the one before, too. The new one is in this answer, and nowhere else ever.
 func rollSigningSecret(x *exchange) {
+	overlapMs, p := decodeSigningRoll(x.body)
+	if p != nil {
+		x.refuse(p)
+		return
+	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
 	secret := newSigningSecret()
-	t, s := x.changeSource(ctx, func(t *fsm.Tenant, s *fsm.Source) *problem {
+	t, s := x.changeSource(ctx, func(t *fsm.Tenant, next *fsm.PutSource) *problem {
 		key, p := x.dataKey(t)
 		if p != nil {
 			return p
 		}
-		s.SigningSecret = key.Seal(signingPurpose(s.PublicID), []byte(secret))
+		next.Source.SigningSecret = key.Seal(signingPurpose(next.Source.PublicID), []byte(secret))
+		next.OverlapMs = overlapMs
 		return nil
 	})
 	if s != nil {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/syllecta/syllecta/fsm"
 )
@@ -131,10 +132,22 @@ func problemOfSource(r *fsm.Result) *problem {
 	case fsm.Conflict:
 		return conflict.problem("the tenant has a source of that provider and name already")
 	case fsm.LimitReached:
+		if r.Source != nil {
+			return rolledTwice(r)
+		}
 		return sourcesFull("the tenant's sources have reached their limit of %d", fsm.MaxSourcesPerTenant)
 	default:
 		return internalError.problem("the command had an outcome that does not belong to it")
 	}
+}
+
+// rolledTwice is the answer where a previous signing secret would have to end before its time.
+func rolledTwice(r *fsm.Result) *problem {
+	ends := time.UnixMilli(r.Source.Previous.EndsAtMs).UTC().Format(instant)
+	p := limitReached.problem("the signing secret was rolled before, and the previous one is good until %s: wait until then, "+
+		"or roll with overlapSeconds 0, which ends that and the present one at once; nothing was changed", ends)
+	p.limit = r.Limit
+	return p
 }
 
 // sourcesFull is the answer where no more can be kept.

@@ -400,6 +400,7 @@ var sourceCalls = []struct{ method, path, body, action string }{
 	{"POST", "/src_1/secrets", `{"secret":"` + stripeKey + `"}`, "source.update"},
 	{"DELETE", "/src_1/secrets/sec_1", "", "source.update"},
 	{"POST", "/src_1/signing-secret", "", "source.update"},
+	{"POST", "/src_1/signing-secret", `{"overlapSeconds":3600}`, "source.update"},
 	{"DELETE", "/src_1", "", "source.delete"},
 }
 

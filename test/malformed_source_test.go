@@ -33,7 +33,10 @@ func sourceRows() []request {
 		send("POST", sources+"/src_x/secrets", 400, "missing_field", `{}`, `{"secret":null}`)
 		send("POST", sources+"/src_x/secrets", 400, "invalid_field", `{"secret":""}`, `{"secret":["a"]}`, `{"secret":"a\u0000"}`)
 		send("POST", sources+"/src_x/secrets", 404, "not_found", `{"secret":"a"}`)
-		send("POST", sources+"/src_x/signing-secret", 404, "not_found", ``)
+		send("POST", sources+"/src_x/signing-secret", 400, "invalid_json", `{`, `[]`, `{"overlapSeconds":1,"overlapSeconds":1}`)
+		send("POST", sources+"/src_x/signing-secret", 400, "invalid_field", `{"overlapSeconds":-1}`, `{"overlapSeconds":604801}`,
+			`{"overlapSeconds":"24h"}`, `{"overlapSeconds":0.5}`)
+		send("POST", sources+"/src_x/signing-secret", 404, "not_found", ``, `{}`, `{"overlapSeconds":0}`)
 		for _, target := range []string{sources + "/src_x", sources + "/src_x/secrets/sec_x"} {
 			all = append(all, request{name: "DELETE " + target, method: "DELETE", target: target, key: key, status: 404, code: "not_found"})
 		}
