@@ -28,6 +28,8 @@ type webhookSource struct {
 	IngressPath         string          `json:"ingressPath"`
 	CreatedAt           string          `json:"createdAt"`
 	UpdatedAt           string          `json:"updatedAt"`
+	// PreviousSigningSecretEndsAt is there while deliveries are signed with two.
+	PreviousSigningSecretEndsAt string `json:"previousSigningSecretEndsAt,omitempty"`
 	// SigningSecret is in the answer that has made it only.
 	SigningSecret string `json:"signingSecret,omitempty"`
 }
@@ -106,8 +108,19 @@ func (s sourceClient) removeSecret(ctx context.Context, id, secretID string) (do
 	return done, err
 }
 
-func (s sourceClient) rollSigningSecret(ctx context.Context, id string) (rolled told[webhookSource], err error) {
-	err = s.call(ctx, http.MethodPost, s.one(id)+"/signing-secret", nil, &rolled)
+// signingRoll is how a signing secret is rolled.
+type signingRoll struct {
+	OverlapSeconds int64 `json:"overlapSeconds"`
+}
+
+// rollSigningSecret rolls; how may be nil, for the overlap that is the default.
+func (s sourceClient) rollSigningSecret(ctx context.Context, id string, how *signingRoll) (told[webhookSource], error) {
+	var rolled told[webhookSource]
+	var body any // a nil pointer would be sent as null
+	if how != nil {
+		body = how
+	}
+	err := s.call(ctx, http.MethodPost, s.one(id)+"/signing-secret", body, &rolled)
 	return rolled, err
 }
 

@@ -56,6 +56,9 @@ func (f *sourceFlags) printSource(told told[webhookSource]) error {
 	if len(x.Secrets) == 0 {
 		w.AppendRow(row("secrets", "none"))
 	}
+	if x.PreviousSigningSecretEndsAt != "" {
+		w.AppendRow(row("old signing secret", "signs beside the new one until "+x.PreviousSigningSecretEndsAt))
+	}
 	if err := f.t.printTable(w); err != nil || x.SigningSecret == "" {
 		return err
 	}

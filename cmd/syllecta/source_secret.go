@@ -90,31 +90,6 @@ func newSourceSecretRemove(f *sourceFlags) *cobra.Command {
 	return cmd
 }
 
-func newSourceRoll(f *sourceFlags) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "roll-signing-secret SOURCE",
-		Short: "Sign deliveries with a new secret, and print it, once",
-		Long: "Sign deliveries with a new secret, from the next one on, and print it: it cannot be shown again. Have the\n" +
-			"receiver accept both for a while, or disable the source until it knows the new one.",
-		Example: `  syllecta source roll-signing-secret stripe --tenant shop
-  syllecta source roll-signing-secret stripe --tenant shop --json`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: onlyOne(completeSources(f)),
-	}
-	cmd.RunE = verb(func(cmd *cobra.Command, args []string) error {
-		s, id, err := f.named(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		rolled, err := s.rollSigningSecret(cmd.Context(), id)
-		if err != nil {
-			return sourceAdvised(err)
-		}
-		return f.printSource(rolled)
-	})
-	return cmd
-}
-
 // readSourceSecrets reads a provider's secret from each file, - for standard input. A secret is never a flag: command
 // lines can be seen by other users.
 func (t *terminal) readSourceSecrets(files []string) ([]string, error) {

@@ -58,9 +58,15 @@ created                2026-11-23T10:00:00.000Z
 changed                2026-11-23T10:00:00.000Z
 secrets                none
 `
+	rollingLine = "old signing secret     signs beside the new one until 2026-11-24T11:00:00.000Z\n"
 	signingLine = "\nSigning secret of deliveries, shown only now: whsec_made\n"
 	noSecretIn  = "standard input: it must hold one line of 1 to 2048 bytes"
 )
+
+// rolled is a source that signs with two secrets.
+func rolled(source string) string {
+	return strings.TrimSuffix(source, "}") + `,"previousSigningSecretEndsAt":"2026-11-24T11:00:00.000Z"}`
+}
 
 // made is a source with the signing secret that was just made.
 func made(source string) string {
@@ -82,7 +88,10 @@ var sourceAnswers = map[string]string{
 	"POST " + shopSources + "/src_1/secrets":         `{"id":"sec_3","hint":"wxyz","createdAt":"2026-11-23T10:00:00.000Z"}`,
 	"POST " + shopSources + "/src_2/secrets":         refusal(409, "limit_reached"),
 	"DELETE " + shopSources + "/src_1/secrets/sec_1": `{"ok":true}`,
-	"POST " + shopSources + "/src_1/signing-secret":  made(stripeSource),
+	"POST " + shopSources + "/src_1/signing-secret":  made(rolled(stripeSource)),
+	"POST " + shopSources + "/src_2/signing-secret":  refusal(409, "limit_reached"),
+	"GET " + shopSources + "/src_3":                  rolled(stripeSource),
+	"POST " + shopSources + "/src_3/signing-secret":  refusal(503, "outcome_unknown"),
 	"GET /v1/sources":                                `{"sources":[` + stripeSource + `]}`,
 	"GET /v1/sources/src_1":                          stripeSource,
 }
@@ -178,9 +187,28 @@ func TestSourceVerbs(t *testing.T) {
 		{"source secret remove src_1 sec_9 --tenant shop", []string{"DELETE " + stripe + "/secrets/sec_9"}, "",
 			"no such thing (not_found); see the sources with: syllecta source list", exitNotFound},
 		{"source roll-signing-secret src_1 --tenant shop", []string{"POST " + stripe + "/signing-secret"},
-			stripeMembers + signingLine, "", exitOK},
+			stripeMembers + rollingLine + signingLine, "", exitOK},
 		{"source roll-signing-secret src_1 --tenant shop --json", []string{"POST " + stripe + "/signing-secret"},
-			made(stripeSource) + "\n", "", exitOK},
+			made(rolled(stripeSource)) + "\n", "", exitOK},
+		{"source roll-signing-secret stripe --tenant shop --overlap 72h",
+			[]string{listShop, "POST " + stripe + `/signing-secret {"overlapSeconds":259200}`},
+			stripeMembers + rollingLine + signingLine, "", exitOK},
+		{"source roll-signing-secret src_1 --tenant shop --overlap 0s --json",
+			[]string{"POST " + stripe + `/signing-secret {"overlapSeconds":0}`}, made(rolled(stripeSource)) + "\n", "", exitOK},
+		{"source roll-signing-secret src_1 --tenant shop --overlap 168h --json",
+			[]string{"POST " + stripe + `/signing-secret {"overlapSeconds":604800}`}, made(rolled(stripeSource)) + "\n", "", exitOK},
+		{"source roll-signing-secret src_1 --tenant shop --overlap 168h1s", nil, "",
+			"--overlap: 168h0m1s is not allowed; it must be a time of whole seconds from 0s to 168h0m0s", exitUsage},
+		{"source roll-signing-secret src_1 --tenant shop --overlap -1s", nil, "",
+			"--overlap: -1s is not allowed; it must be a time of whole seconds from 0s to 168h0m0s", exitUsage},
+		{"source roll-signing-secret src_1 --tenant shop --overlap 500ms", nil, "",
+			"--overlap: 500ms is not allowed; it must be a time of whole seconds from 0s to 168h0m0s", exitUsage},
+		{"source roll-signing-secret src_2 --tenant shop", []string{"POST " + shopSources + "/src_2/signing-secret"}, "",
+			"it cannot be (limit_reached)", exitConflict},
+		{"source roll-signing-secret src_3 --tenant shop", []string{"POST " + shopSources + "/src_3/signing-secret"}, "",
+			"it cannot be (outcome_unknown); see whether it was done with: syllecta source show src_3; if so, the new secret is " +
+				"lost: roll again with --overlap 0s", exitUnreachable},
+		{"source show src_3 --tenant shop", []string{"GET " + shopSources + "/src_3"}, stripeMembers + rollingLine, "", exitOK},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			t.Parallel()
