@@ -339,3 +339,39 @@ func TestOldLeadersAreNotAsked(t *testing.T) {
 		}
 	}
 }
+
+// A follower says that what a leader of an older release has no path for is still to come, instead of sending callers
+// to a leader that says that there is no such path.
+func TestOldLeadersDoNotKnowWebhooks(t *testing.T) {
+	t.Parallel()
+	const event = "/events/evt_00000000000000000000000000"
+	for _, mode := range []FollowerMode{FollowersRedirect, FollowersForward} {
+		p := newPair(t, mode)
+		old, key := newOldFakeNode(t, "n2")
+		old.apply(fsm.RaiseFeatureLevel{Level: fsm.LevelControl, Version: "test"})
+		old.follow(&p.peer)
+		s := newTestServer(t, old, func(c *Config) { c.Followers = mode })
+		t.Cleanup(s.forwarder.CloseIdleConnections)
+		for _, under := range []struct{ path, credentials string }{{"/v1", asTenant(key)}, {"/v1/admin/tenants/demo", asAdmin}} {
+			for _, c := range []struct{ method, path, body string }{
+				{"GET", "/events", ""}, {"GET", event, ""}, {"POST", event + "/replay", ""}, {"POST", event + "/ignore", ""},
+				{"POST", "/replays", `{"dryRun":true}`}, {"GET", "/sources", ""}, {"GET", "/sources/src_1", ""},
+			} {
+				wantProblem(t, call(t, s, c.method, under.path+c.path, c.body, under.credentials), upgradePending)
+			}
+		}
+		for _, c := range []struct{ method, target, body, credentials string }{
+			{"GET", "/v1/tenant", "", asTenant(key)},
+			{"GET", "/v1/keys", "", asTenant(key)},
+			{"POST", "/v1/webhooks/generic", "{}", asTenant(key)},
+			{"POST", "/v1/t/demo/webhooks/generic", "{}", "Accept: */*"},
+			{"POST", "/v1/simulate/chargeback", `{"provider":"stripe","amount":1,"currency":"EUR"}`, asTenant(key)},
+			{"POST", "/v1/admin/kek/rewrap", "", asAdmin},
+		} {
+			wantProblem(t, call(t, s, c.method, c.target, c.body, c.credentials), upgradePending)
+		}
+		if n := len(p.reached()); n != 0 {
+			t.Errorf("%s: %d requests were sent on", mode, n)
+		}
+	}
+}

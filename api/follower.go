@@ -96,6 +96,8 @@ func (x *exchange) sendToLeader(ctx context.Context, doubtful bool) verdict {
 		return answered
 	case leader.ID == x.node.ID():
 		return undone // it has just taken over, or not yet noticed that it lost
+	case !x.upgradedAnywhere(ctx, x.route.since):
+		return answered
 	case x.route.ingress, x.s.cfg.Followers == FollowersForward && !x.route.stream:
 		return x.forward(ctx, leader, doubtful)
 	case doubtful:

@@ -33,6 +33,8 @@ type route struct {
 	// scope is what an API key must be good for, of a tenant's route.
 	scope fsm.Scopes
 	limit int64 // largest request body in bytes; 0 if none is read
+	// since is the feature level that came with the route: a leader of a cluster below it may be of a release without it.
+	since uint32
 	// claims marks routes whose commands may be sent again under the same owner, or as the same event, when an answer was
 	// lost.
 	claims bool
@@ -83,8 +85,6 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/admin/usage", role: roleAdmin, handle: listUsage},
 		{method: "GET", path: "/v1/admin/audit", role: roleAdmin, handle: showAudit},
 
-		{method: "POST", path: "/v1/admin/kek/rewrap", role: roleAdmin, limit: small, handle: rewrapDataKeys},
-
 		{method: "GET", path: plans, role: roleAdmin, handle: listPlans},
 		{method: "GET", path: onePlan, role: roleAdmin, handle: showPlan},
 		{method: "PUT", path: onePlan, role: roleAdmin, limit: small, handle: putPlan},
@@ -99,31 +99,54 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/admin/snapshot", role: roleAdmin, handle: saveSnapshot},
 		{method: "POST", path: "/v1/admin/snapshot", role: roleAdmin, stream: true, handle: restoreSnapshot},
 
+		{method: "GET", path: "/livez", role: rolePublic, handle: showLive},
+		{method: "GET", path: "/healthz", role: rolePublic, handle: showLive},
+		{method: "GET", path: "/readyz", role: rolePublic, handle: showReady},
+		{method: "GET", path: "/metrics", role: rolePublic, handle: s.newMetricsPage()},
+	},
+		since(fsm.LevelWebhooks, slices.Concat(
+			webhookRoutes(),
+			ownRoutes(),
+			sourceRoutes("/v1", roleTenant, fsm.ScopeWebhooksWrite),
+			sourceRoutes(oneTenant, roleAdmin, 0),
+			eventRoutes("/v1", roleTenant, fsm.ScopeEventsRead, fsm.ScopeWebhooksWrite),
+			eventRoutes(oneTenant, roleAdmin, 0, 0),
+		)),
+	)
+}
+
+// since returns routes that came with a feature level.
+func since(level uint32, routes []route) []route {
+	for i := range routes {
+		routes[i].since = level
+	}
+	return routes
+}
+
+// webhookRoutes are those on which events come in, and that of the keys under which they are kept.
+func webhookRoutes() []route {
+	return []route{
 		{method: "POST", path: "/v1/webhooks/:provider", role: roleTenant, scope: fsm.ScopeWebhooksWrite,
 			limit: webhookBodyBytes, claims: true, ingress: true, handle: receiveAsTenant},
 		{method: "POST", path: providerPath, role: roleProvider,
 			limit: webhookBodyBytes, claims: true, ingress: true, handle: receiveFromProvider},
 		{method: "GET", path: providerPath, role: roleProvider, claims: true, ingress: true, handle: receiveFromProvider},
 		{method: "POST", path: "/v1/simulate/chargeback", role: roleTenant, scope: fsm.ScopeWebhooksWrite,
-			limit: small, handle: simulateChargeback},
+			limit: smallBodyBytes, handle: simulateChargeback},
+		{method: "POST", path: "/v1/admin/kek/rewrap", role: roleAdmin, limit: smallBodyBytes, handle: rewrapDataKeys},
+	}
+}
 
-		{method: "GET", path: "/livez", role: rolePublic, handle: showLive},
-		{method: "GET", path: "/healthz", role: rolePublic, handle: showLive},
-		{method: "GET", path: "/readyz", role: rolePublic, handle: showReady},
-		{method: "GET", path: "/metrics", role: rolePublic, handle: s.newMetricsPage()},
-	},
-		[]route{
-			{method: "GET", path: "/v1/tenant", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: showOwnTenant},
-			{method: "PATCH", path: "/v1/tenant", role: roleTenant, scope: fsm.ScopeAdminTenant, limit: small, handle: updateOwnTenant},
-			{method: "GET", path: "/v1/keys", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: listKeys},
-			{method: "POST", path: "/v1/keys", role: roleTenant, scope: fsm.ScopeAdminTenant, limit: small, handle: createKey},
-			{method: "DELETE", path: "/v1/keys/:key", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: revokeKey},
-		},
-		sourceRoutes("/v1", roleTenant, fsm.ScopeWebhooksWrite),
-		sourceRoutes(oneTenant, roleAdmin, 0),
-		eventRoutes("/v1", roleTenant, fsm.ScopeEventsRead, fsm.ScopeWebhooksWrite),
-		eventRoutes(oneTenant, roleAdmin, 0, 0),
-	)
+// ownRoutes are the calls of a tenant's keys about the tenant and its keys.
+func ownRoutes() []route {
+	const small = smallBodyBytes
+	return []route{
+		{method: "GET", path: "/v1/tenant", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: showOwnTenant},
+		{method: "PATCH", path: "/v1/tenant", role: roleTenant, scope: fsm.ScopeAdminTenant, limit: small, handle: updateOwnTenant},
+		{method: "GET", path: "/v1/keys", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: listKeys},
+		{method: "POST", path: "/v1/keys", role: roleTenant, scope: fsm.ScopeAdminTenant, limit: small, handle: createKey},
+		{method: "DELETE", path: "/v1/keys/:key", role: roleTenant, scope: fsm.ScopeAdminTenant, handle: revokeKey},
+	}
 }
 
 // eventRoutes are the calls about the events of one tenant.
