@@ -118,7 +118,9 @@ func TestReplaysAreLimited(t *testing.T) {
 		if w.Header().Get("Retry-After") != "1" {
 			t.Errorf("%v", w.Header())
 		}
-		wantProblem(t, w, rateLimited)
+		if doc := wantProblem(t, w, rateLimited); !strings.Contains(doc, "10 times per second one by one, and once per second by a filter;") {
+			t.Error(doc)
+		}
 	}
 	wantProblem(t, call(t, n.s, "POST", "/v1/admin/tenants/other/events/"+n.foreign.ID.String()+"/replay", "", asAdmin), conflict)
 	if w := call(t, n.s, "POST", "/v1/events/"+n.events["g1"].ID.String()+"/ignore", "", asTenant(n.key)); w.Code != 200 {

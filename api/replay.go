@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/syllecta/syllecta/cluster"
@@ -13,14 +12,15 @@ import (
 const (
 	replayTokensPerSecond = 10
 	replayCost            = 1  // of one event
-	replaysCost           = 10 // of many at once
+	replaysCost           = 10 // of all that a filter finds
+
+	replaysInWords = "a tenant's events are replayed at most 10 times per second one by one, and once per second by a filter"
 )
 
 // takeReplays takes tokens from the tenant's bucket at the node that decides. If it reports false, the answer is written.
 func (x *exchange) takeReplays(t *fsm.Tenant, cost int) bool {
 	return cost == 0 || x.takeOfTenant(x.s.perReplayer, t, replayTokensPerSecond, cost, limitedReplays,
-		fmt.Sprintf("a tenant's events are replayed at most %d times per second, %d times many at once",
-			replayTokensPerSecond/replayCost, replayTokensPerSecond/replaysCost))
+		replaysInWords)
 }
 
 func newReplayNonce() string { return newPublicID("rpl_") }
