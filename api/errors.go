@@ -61,7 +61,7 @@ var (
 		retryNever, 0}
 	inProgress = &errorKind{"in_progress", http.StatusConflict, "Another request holds the lock",
 		retrySafe, time.Second}
-	conflict     = &errorKind{"conflict", http.StatusConflict, "The name is taken, or what it names is in use", retryNever, 0}
+	conflict     = &errorKind{"conflict", http.StatusConflict, "What is there does not allow it", retryNever, 0}
 	limitReached = &errorKind{"limit_reached", http.StatusConflict, "No more of these can be created", retryNever, 0}
 	// upgradePending has no pause: the upgrade ends when an operator ends it.
 	upgradePending = &errorKind{"upgrade_pending", http.StatusConflict, "Not all nodes run this release yet",
