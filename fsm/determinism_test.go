@@ -107,10 +107,7 @@ func run(
 // from a snapshot, and whatever its hash seed.
 func TestDeterminism(t *testing.T) {
 	t.Parallel()
-	histories := 150
-	if testing.Short() {
-		histories = 15
-	}
+	histories := *historiesFlag / 800
 	same := func(m *Machine) *Machine { return m }
 	single, whole := func(int) bool { return true }, func(int) bool { return false }
 	const mask = math.MaxUint64

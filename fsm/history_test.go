@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -12,6 +13,9 @@ import (
 
 	"pgregory.net/rapid"
 )
+
+var historiesFlag = flag.Int("histories", 10_000,
+	"how many random histories TestRandomHistories runs; TestDeterminism runs one, longer, for every 800 of them")
 
 // The random histories use few keys, owners, values and lengths, so that commands meet each other.
 var (
@@ -240,15 +244,11 @@ func (tr *trial) nextToken(pick func(n int) int, id RecordID) Token {
 func TestRandomHistories(t *testing.T) {
 	t.Parallel()
 	const shards, steps = 4, 24
-	histories := randomHistories
-	if testing.Short() {
-		histories = min(histories, 10_000)
-	}
 	for shard := range shards {
 		t.Run(fmt.Sprint("shard ", shard), func(t *testing.T) {
 			t.Parallel()
 			var reached [TenantSuspended + 1]int
-			for n := range histories / shards {
+			for n := range *historiesFlag / shards {
 				seed := uint64(n*shards + shard)
 				rng := rand.New(rand.NewPCG(seed, 42))
 				mask := hashMasks[n%len(hashMasks)]
