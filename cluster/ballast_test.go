@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -259,6 +260,8 @@ func TestWriteWithoutSpace(t *testing.T) {
 	}
 }
 
+var fullRoundsFlag = flag.Int("full.rounds", 8, "how often TestStoreOnAFullDisk fills the disk of each store")
+
 // TestStoreOnAFullDisk fills the disk under a store of production again and again. Every write that was said to be done
 // is there when the file is opened anew, and the file is whole.
 func TestStoreOnAFullDisk(t *testing.T) {
@@ -274,7 +277,8 @@ func TestStoreOnAFullDisk(t *testing.T) {
 }
 
 func testStoreOnAFullDisk(t *testing.T, kind, dir string) {
-	const rounds, perRound = 20, 25
+	const perRound = 25
+	rounds := *fullRoundsFlag
 	store, err := openTestStore(dir, kind, mib)
 	if err != nil {
 		t.Fatal(err)

@@ -14,9 +14,9 @@ import (
 )
 
 var (
-	simSeedsFlag = flag.Int("sim.seeds", simSeeds, "how many random histories TestSimRandomFaults runs")
+	simSeedsFlag = flag.Int("sim.seeds", 3, "how many random histories TestSimRandomFaults runs")
 	simFirstFlag = flag.Uint64("sim.first", 1, "seed of the first random history")
-	simTimeFlag  = flag.Int("sim.seconds", simSeconds, "how long each random history is, in simulated seconds")
+	simTimeFlag  = flag.Int("sim.seconds", 40, "how long each random history is, in simulated seconds")
 )
 
 const (

@@ -120,7 +120,7 @@ var simClockFaults = []simClockFault{
 		c.waitLeader()
 		s.wall.set(-wrong, 0)
 		c.restartAll(time.Second)
-	}, 4 * time.Second}, // two outages, and one more election
+	}, 8 * time.Second}, // two outages, and the first votes after either may be split
 	{"two cold starts, with all clocks wrong at the second", func(c *simCluster, wrong time.Duration) {
 		c.restartAll(time.Second)
 		c.waitLeader()
@@ -128,7 +128,7 @@ var simClockFaults = []simClockFault{
 			s.wall.set(wrong, 0)
 		}
 		c.restartAll(time.Second)
-	}, 4 * time.Second}, // two outages, and one more election
+	}, 8 * time.Second}, // likewise
 	{"a cold start of two nodes, one clock wrong", func(c *simCluster, wrong time.Duration) {
 		for _, s := range c.nodes {
 			c.crash(s)

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"sync"
 	"testing"
@@ -157,15 +158,17 @@ func TestSimRollingRestart(t *testing.T) {
 	})
 }
 
+var simIdleFlag = flag.Duration("sim.idle", 2*time.Minute,
+	"how long TestSimIdleWritesNothing leaves a cluster alone, three times")
+
 // TestSimIdleWritesNothing leaves a cluster alone. Its log does not grow, but for what expires.
 func TestSimIdleWritesNothing(t *testing.T) {
 	t.Parallel()
 	inSimulation(t, 3, 5, func(t *testing.T, c *simCluster) {
-		const idle = 10 * time.Minute
 		time.Sleep(time.Second)
 		grown := func() uint64 {
 			before := c.waitLeader().process.Load().raft.LastIndex()
-			time.Sleep(idle)
+			time.Sleep(*simIdleFlag)
 			return c.waitLeader().process.Load().raft.LastIndex() - before
 		}
 		if n := grown(); n != 0 {

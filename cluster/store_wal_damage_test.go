@@ -16,7 +16,7 @@ import (
 )
 
 // damageStride is how far the bytes are apart that TestEveryByteOfAWAL damages. By default they are some of each kind.
-var damageStride = flag.Int("damage.stride", 13, "damage every so many bytes of a log")
+var damageStride = flag.Int("damage.stride", 41, "damage every so many bytes of a log")
 
 // walEntry is an entry without a blank sector in it.
 func walEntry(index uint64) *raft.Log {
