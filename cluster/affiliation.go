@@ -96,7 +96,8 @@ func (a *affiliation) objection(clusterID string, founders []raft.ServerID) erro
 	case kept.Founders == nil:
 		return fmt.Errorf("it belongs to cluster %s", kept.ClusterID)
 	case !slices.Equal(kept.Founders, founders):
-		return fmt.Errorf("it has agreed to %v; if that can never be, empty its data directory", kept.Founders)
+		return fmt.Errorf("it has agreed to %v: run just these until they have formed a cluster; if that can never be, "+
+			"empty its data directory", kept.Founders)
 	case kept.ClusterID != clusterID:
 		return fmt.Errorf("it has agreed to the same nodes as cluster %s; if %s has lost its disk since, empty the data "+
 			"directories of all of them", kept.ClusterID, kept.Founders[0])

@@ -270,7 +270,7 @@ func TestFounding(t *testing.T) {
 	if got := n.founding(FoundRequest{testCluster, abc, true}); !got.Agreed {
 		t.Fatalf("asked again: %+v", got)
 	}
-	refused("others see each other now", see("b", "c", "d"), "it has agreed to [a b c]")
+	refused("others see each other now", see("b", "c", "d"), "it has agreed to [a b c]: run just these")
 	if got := n.founding(FoundRequest{"c2", abc, true}); got.Agreed {
 		t.Error("agreed to another cluster of the same nodes")
 	}
