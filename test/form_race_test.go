@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -93,16 +94,52 @@ func (c *cluster) formFromCrowd(t *testing.T, surplus []*node, end func()) {
 		for _, n := range surplus {
 			n.term()
 		}
+		c.formAsTold()
 		for _, n := range c.nodes {
-			if n.running() {
-				n.waitReady()
+			if !n.running() {
+				n.start()
 			}
-		}
-		for _, n := range surplus {
-			n.start()
 		}
 	}
 	c.wantOneCluster(t)
+}
+
+// agreedWords are those of a founder that others than the ones that run now must be waited for.
+var agreedWords = regexp.MustCompile(`it has agreed to \[([^]]*)\]: run just these`)
+
+// formAsTold waits until the nodes that run have formed a cluster. If one says with whom it has agreed to form one, before
+// others were stopped, just these are run, as it says.
+func (c *cluster) formAsTold() {
+	c.t.Helper()
+	eventually(c.t, "the nodes that run are ready", func() bool {
+		ready := true
+		for _, n := range c.nodes {
+			if !n.running() {
+				continue
+			}
+			code, report, err := n.readyz()
+			if agreed := agreedWords.FindStringSubmatch(report); err == nil && agreed != nil {
+				c.runJust(strings.Fields(agreed[1]))
+				return false
+			}
+			ready = ready && err == nil && code == http.StatusOK
+		}
+		return ready
+	}, c.logTails)
+}
+
+// runJust stops all nodes but those of these names, and starts those.
+func (c *cluster) runJust(names []string) {
+	for _, n := range c.nodes {
+		if n.running() && !slices.Contains(names, n.name) {
+			n.term()
+		}
+	}
+	for _, n := range c.nodes {
+		if !n.running() && slices.Contains(names, n.name) {
+			n.start()
+		}
+	}
 }
 
 // testMoreThanExpected starts five nodes at once that expect three.
