@@ -75,16 +75,21 @@ func (l *ledger) copy() map[string]string {
 
 func (l *ledger) len() int { return len(l.copy()) }
 
-// write claims and completes keys through one node until ctx ends.
+// write claims and completes keys through one node until ctx ends. The leader may change meanwhile.
 func (l *ledger) write(ctx context.Context, c *client, name string) error {
 	for i := 0; ctx.Err() == nil; i++ {
 		key := fmt.Sprintf("%s-%d", name, i)
-		granted := c.claim(claimRequest{Scope: backupScope, Key: key})
+		var granted claimed
+		untilTold(func() answer {
+			granted = c.claim(claimRequest{Scope: backupScope, Key: key, Owner: key})
+			return granted.answer
+		})
 		if !granted.Locked {
 			return fmt.Errorf("claim %s: %v", key, granted.answer)
 		}
 		body := fmt.Sprintf(`{"key":%q,"n":%d.50}`, key, i)
-		if a := c.put(putRequest{Scope: backupScope, Key: key, Token: granted.Token, Body: []byte(body)}); a.outcome != ok {
+		put := putRequest{Scope: backupScope, Key: key, Token: granted.Token, Body: []byte(body)}
+		if a := untilTold(func() answer { return c.put(put) }); a.outcome != ok {
 			return fmt.Errorf("put %s: %v", key, a)
 		}
 		l.note(key, body, granted.Fence)
@@ -144,7 +149,12 @@ func (l *ledger) check(t *testing.T, c *cluster, key string, promised map[string
 				t.Fatalf("%s on %s: %v, want %s", k, n.name, v.answer, body)
 			}
 		}
-		granted := at.following().claim(claimRequest{Scope: backupScope, Key: fmt.Sprint("new-", rand.Uint64())})
+		name := fmt.Sprint("new-", rand.Uint64())
+		var granted claimed
+		untilTold(func() answer {
+			granted = at.following().claim(claimRequest{Scope: backupScope, Key: name, Owner: name})
+			return granted.answer
+		})
 		if !granted.Locked || granted.Fence <= l.fence {
 			t.Fatalf("through %s: %v, the fence must be above %d", n.name, granted.answer, l.fence)
 		}
@@ -161,7 +171,8 @@ func fillBulk(t testing.TB, n *node, key string, total int) {
 	writers.SetLimit(4)
 	for i := range total / each {
 		writers.Go(func() error {
-			a := newClient(n.url(), key).put(putRequest{Scope: "bulk", Key: fmt.Sprint(i), Body: body})
+			put := putRequest{Scope: "bulk", Key: fmt.Sprint(i), Body: body}
+			a := untilTold(func() answer { return newClient(n.url(), key).following().put(put) })
 			if a.outcome != ok {
 				return fmt.Errorf("put %d: %v", i, a)
 			}
@@ -191,7 +202,7 @@ func testRestoreKilled(t *testing.T) {
 		marker := fmt.Sprint("marker-", round)
 		leader := c.leader()
 		put := putRequest{Scope: backupScope, Key: marker, Body: []byte("1")}
-		if a := newClient(leader.url(), key).put(put); a.outcome != ok {
+		if a := untilTold(func() answer { return newClient(leader.url(), key).following().put(put) }); a.outcome != ok {
 			t.Fatalf("put %s: %v", marker, a)
 		}
 		restored := c.killDuringRestore(leader, file, whole)

@@ -39,6 +39,20 @@ func (a answer) String() string {
 	return fmt.Sprintf("%d %s", a.status, a.body)
 }
 
+// told is whether the answer is one about the request, and not that nobody can say now.
+func (a answer) told() bool {
+	return a.status != 0 && a.status != http.StatusServiceUnavailable
+}
+
+// untilTold repeats a call, one that may be repeated, while a leader is being looked for. It returns the last answer.
+func untilTold(call func() answer) (a answer) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(pollInterval) {
+		if a = call(); a.told() || time.Now().After(deadline) {
+			return a
+		}
+	}
+}
+
 // classify says what an answer tells about the request.
 func classify(status int, code string) outcome {
 	switch {

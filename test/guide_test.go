@@ -71,8 +71,18 @@ func needs(t *testing.T, program string) {
 	}
 }
 
-// curl runs one of the guide's calls by a shell, with the host and the key filled in and -L added.
-func curl(t *testing.T, n *node, key, call string) string {
+// curl runs one of the guide's calls by a shell, with the host and the key filled in and -L added. It is made again while
+// there is no leader, which proves that nothing was done.
+func curl(t *testing.T, n *node, key, call string) (out string) {
+	t.Helper()
+	eventually(t, "there is a leader", func() bool {
+		out = curlOnce(t, n, key, call)
+		return !strings.Contains(out, `"no_leader"`)
+	}, func() string { return out })
+	return out
+}
+
+func curlOnce(t *testing.T, n *node, key, call string) string {
 	t.Helper()
 	call = strings.Replace(call, "curl ", "curl -L ", 1)
 	call = strings.Replace(call, guideHost, n.url(), 1)

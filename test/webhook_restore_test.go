@@ -41,35 +41,40 @@ func TestWebhooksAfterRestore(t *testing.T) {
 		t.Errorf("the audit log does not tell of the restore: %+v", audit.Entries)
 	}
 	mustCommand(t, after.leader(), "audit", "verify")
+	term := after.term()
 	after.sendWebhook("old", `{"ok":true,"cached":true}`)
 	after.sendWebhook("new", `{"ok":true}`)
 	eventually(t, "the new event is delivered", func() bool { return after.eventCounts()["processed"] == 2 })
-	if events, requests := callback.delivered(); events != 2 || requests != 2 {
-		t.Errorf("%d events in %d requests", events, requests)
-	}
+	events, requests := callback.delivered()
 	var u struct {
 		Total struct{ Events, Duplicates, Deliveries int64 }
 	}
 	after.admin(http.MethodGet, "/v1/admin/tenants/acme/usage", nil, &u)
-	if u.Total.Events != 2 || u.Total.Duplicates != 1 || u.Total.Deliveries != 2 {
-		t.Errorf("usage is %+v", u.Total)
+	if events != 2 || u.Total.Events != 2 || u.Total.Deliveries < 2 {
+		t.Errorf("%d events were delivered; usage is %+v", events, u.Total)
+	}
+	// A leader that loses its place leaves deliveries that it was making to the next, and has not counted all duplicates.
+	if after.term() == term && (requests != 2 || u.Total.Duplicates != 1 || u.Total.Deliveries != 2) {
+		t.Errorf("%d requests were made; usage is %+v", requests, u.Total)
 	}
 }
 
-// sendWebhook sends an event through each node in turn until one takes it, and wants that answer.
+// sendWebhook sends an event through each node in turn until one takes it, and wants that answer. If it may have been
+// taken before without an answer, it may be known.
 func (c *cluster) sendWebhook(id, want string) {
 	c.t.Helper()
 	body := fmt.Appendf(nil, `{"id":%q,"type":"payment.succeeded","data":{}}`, id)
 	var a answer
-	turn := 0
+	turn, unsure := 0, false
 	eventually(c.t, "the event "+id+" is taken", func() bool {
 		n := c.nodes[turn%len(c.nodes)]
 		turn++
 		a = newClient(n.url(), "").call(http.MethodPost, "/v1/t/acme/webhooks/generic", body,
 			"X-Syllecta-Signature", webhook.SignGeneric(webhookSecret, body, time.Now()))
+		unsure = unsure || a.outcome == unknown
 		return a.outcome == ok
 	}, func() string { return a.String() })
-	if string(a.body) != want {
+	if got := string(a.body); got != want && !(unsure && got == `{"ok":true,"cached":true}`) {
 		c.t.Errorf("%s: %s, want %s", id, a.body, want)
 	}
 }
