@@ -15,10 +15,9 @@ import (
 
 const (
 	contenders = 64
-	// contendedKeys are claimed by every contender, in blocks: all of them at the same key at about the same time, and
-	// not one after the other.
-	contendedKeys = 1_000
-	blockKeys     = 100
+	// blockKeys are claimed by all contenders before any goes on: all of them claim the same key at about the same time,
+	// and not one after the other.
+	blockKeys = 50
 	// maxTries bounds how often one call is repeated when the leader changes under it, as it may on a busy machine.
 	maxTries = 50
 )
@@ -26,12 +25,13 @@ const (
 // TestContention has many clients, spread over all nodes, claim the same keys. Exactly one of them gets each lock, and
 // all the others its result.
 func TestContention(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	key := c.newTenant("contention", 0).key
 	t.Run("polling", func(t *testing.T) { contend(t, c, key, "polling", 0) })
 	t.Run("waiting", func(t *testing.T) { contend(t, c, key, "waiting", 30_000) })
-	if used := c.usage("contention"); used != 2*contendedKeys {
-		t.Errorf("%d claims were counted for %d grants", used, 2*contendedKeys)
+	if used := c.usage("contention"); used != 2*int64(*keysFlag) {
+		t.Errorf("%d claims were counted for %d grants", used, 2**keysFlag)
 	}
 }
 
@@ -41,13 +41,13 @@ type contest struct {
 	apiKey string
 	scope  string
 	waitMs int
-	grants [contendedKeys]atomic.Int32
+	grants []atomic.Int32
 	calls  atomic.Int64
 }
 
 func contend(t *testing.T, c *cluster, apiKey, scope string, waitMs int) {
 	started, before := time.Now(), c.term()
-	x := &contest{c: c, apiKey: apiKey, scope: scope, waitMs: waitMs}
+	x := &contest{c: c, apiKey: apiKey, scope: scope, waitMs: waitMs, grants: make([]atomic.Int32, *keysFlag)}
 	barrier := newBarrier(contenders)
 	var all errgroup.Group
 	for i := range contenders {
@@ -65,10 +65,10 @@ func contend(t *testing.T, c *cluster, apiKey, scope string, waitMs int) {
 		}
 	}
 	elapsed := time.Since(started)
-	t.Logf("%d clients, %d keys: %d calls in %s", contenders, contendedKeys, x.calls.Load(),
+	t.Logf("%d clients, %d keys: %d calls in %s", contenders, *keysFlag, x.calls.Load(),
 		elapsed.Round(time.Millisecond))
 	// Claims and PUTs, and nothing else: nobody had to ask again.
-	if want := int64((contenders + 1) * contendedKeys); waitMs > 0 && x.calls.Load() != want && c.term() == before {
+	if want := int64((contenders + 1) * *keysFlag); waitMs > 0 && x.calls.Load() != want && c.term() == before {
 		t.Errorf("%d calls were made, want %d: waiters did not wait", x.calls.Load(), want)
 	}
 }
@@ -92,9 +92,9 @@ func (x *contest) contender(i int, barrier *barrier) error {
 	ws := wires{}
 	defer ws.close()
 	host := x.c.nodes[i%len(x.c.nodes)].ports.http
-	for first := 0; first < contendedKeys; first += blockKeys {
+	for first := 0; first < *keysFlag; first += blockKeys {
 		var held []int
-		for k := first; k < first+blockKeys; k++ {
+		for k := first; k < min(first+blockKeys, *keysFlag); k++ {
 			inProgress, err := x.claim(ws, host, i, k)
 			if err != nil {
 				return fmt.Errorf("client %d, %s: %w", i, keyName(k), err)

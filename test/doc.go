@@ -37,8 +37,12 @@
 // Flags, behind the package on the command line of go test:
 //
 //	-binary=PATH   test this binary instead of building one
-//	-kills=N       how many nodes TestKill kills one by one (50 take two minutes: raise -timeout for many)
+//	-kills=N       how many nodes TestKill kills one by one (50 take two minutes: raise -timeout for many), how often
+//	               TestBackup kills the leader, and twice as often as TestConvertLogStore kills a conversion
+//	-keys=N        how many keys 64 clients claim in TestContention
+//	-events=N      how many events TestWebhooks sends
 //	-seed=N        repeats the choices of TestKill
+//	-pause=D       how long clients pause at most between two calls while there are faults: the load beside them
 //	-cut=D         how long TestPartition keeps a node cut off: 75s is longer than gossip remembers the dead (six
 //	               minutes in all)
 //	-rounds=N      how often TestRollingRestart restarts all nodes
@@ -49,6 +53,7 @@
 // What takes longer than one wants to wait for each time, with figures to look at:
 //
 //	go test ./test -v -timeout 20m -run 'TestKill$' -kills=100
+//	go test ./test -v -run TestContention -keys=1000
 //	go test ./test -v -timeout 20m -run TestPartition -cut=75s
 //	go test ./test -v -run TestRollingRestart -rounds=20
 //	go test ./test -v -timeout 20m -run TestLoad -load=10m

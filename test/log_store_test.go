@@ -9,12 +9,8 @@ import (
 	"time"
 )
 
-const (
-	// convertKills is how often a conversion is killed before it is let through.
-	convertKills = 4
-	// convertWithin is about how long one takes that is killed.
-	convertWithin = 60 * time.Millisecond
-)
+// convertWithin is about how long a conversion takes that is killed.
+const convertWithin = 60 * time.Millisecond
 
 // logStore is how a stopped node keeps its log.
 func (n *node) logStore() string {
@@ -65,7 +61,7 @@ func TestConvertLogStore(t *testing.T) {
 			n.kill9()
 			f.awaitAcks(acksBetween) // the others go on without it
 			to := map[string]string{"wal": "boltdb", "boltdb": "wal"}[n.logStore()]
-			for range convertKills {
+			for range (*killsFlag + 1) / 2 {
 				n.convert(to, time.Duration(1+f.rng.Int64N(int64(convertWithin))))
 				if f.rng.IntN(2) == 0 {
 					n.restart() // with whichever log it has now

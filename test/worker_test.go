@@ -94,7 +94,7 @@ func (w *worker) run(ctx context.Context) {
 		case w.old.key != "":
 			w.renewOrRelease(verbRelease, w.old.key, w.old.token)
 		}
-		w.pause(5 * time.Millisecond)
+		w.pause(*pauseFlag)
 	}
 }
 
