@@ -66,7 +66,8 @@ func TestGrowToFive(t *testing.T) {
 	closeNode(t, followers[0])
 	closeNode(t, followers[1])
 	waitFor(t, "the loss to be seen", func() bool { return leader.Status().FailureTolerance == 0 })
-	propose(t, leader, fsm.CreateTenant{PublicID: "ten_2", Slug: "second"})
+	left := slices.DeleteFunc(nodes, func(n *Node) bool { return slices.Contains(followers, n) })
+	propose(t, waitForLeader(t, left...), fsm.CreateTenant{PublicID: "ten_2", Slug: "second"})
 }
 
 // TestNonVoter: a node that is never to vote joins, follows, and stays without a vote until it is promoted.

@@ -56,8 +56,11 @@ func openNode(t testing.TB, cfg Config) *Node {
 	if cfg.LogStore == "" {
 		cfg.LogStore = *logStoreFlag
 	}
-	if cfg.RaftMultiplier == 0 && raceDetector {
-		cfg.RaftMultiplier = 3 // everything takes several times as long, and a leader is to stay one
+	if cfg.RaftMultiplier == 0 { // many nodes share few processors, and a leader is to stay one
+		cfg.RaftMultiplier = 2
+		if raceDetector {
+			cfg.RaftMultiplier = 3 // everything takes several times as long
+		}
 	}
 	n, err := Open(t.Context(), cfg)
 	if err != nil {

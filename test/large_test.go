@@ -90,7 +90,7 @@ type benchReport struct {
 
 func mustBench(t *testing.T, n *node, args ...string) (r benchReport) {
 	t.Helper()
-	_, output, err := command(t.Context(), n, append([]string{"bench", "--json"}, args...)...)
+	output, err := command(t.Context(), n, append([]string{"bench", "--json"}, args...)...)
 	if err == nil {
 		err = json.Unmarshal([]byte(output[strings.Index(output, "{"):]), &r)
 	}
