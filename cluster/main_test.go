@@ -16,6 +16,7 @@ const testsPerProcessor = 2
 const storeHistories = 30
 
 func TestMain(m *testing.M) {
+	walSegmentBytes = 4 * mib
 	flag.Parse()
 	given := make(map[string]bool)
 	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })

@@ -15,14 +15,16 @@ import (
 )
 
 const (
-	// walSegmentBytes is when a segment is full. What is compacted away frees whole segments only.
-	walSegmentBytes = 32 << 20
 	// maxWALGap is how many indexes may be missing between two entries. Behind a larger gap, what lies before is dropped:
 	// a node that is so far behind has nothing in its log that a majority has not had without it.
 	maxWALGap = 1 << 16
 	// walGapType is the type, none of raft's, of what stands where an index is missing.
 	walGapType raft.LogType = 0xff
 )
+
+// walSegmentBytes is when a segment is full. What is compacted away frees whole segments only. Tests, which open logs by
+// the hundred, and read each to its end, have smaller ones.
+var walSegmentBytes = 32 << 20
 
 // walStore is a log and stable store on raft-wal. Beyond what that does:
 //   - Its last segment is verified when it is opened, and mended if a crash has torn its last write (walCheck).

@@ -21,7 +21,7 @@ const (
 	// and a fiftieth is what a node reserves.
 	smallDiskBytes = 100 << 20
 	// heldLocks are granted before a disk is full, and completed while it is.
-	heldLocks = 200
+	heldLocks = 100
 	// fewTerms is how far the term may grow where nothing is wrong with the leader: a storm of elections takes dozens.
 	fewTerms = 3
 	// hungRounds is how often a disk is frozen at least.
