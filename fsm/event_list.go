@@ -66,6 +66,16 @@ func (m *Machine) DueEvents(nowMs int64, most func(SourceID) int) []*Event {
 // false if none is queued. Several calls may run at once.
 func (m *Machine) NextEventDueMs() (dueMs int64, ok bool) { return m.events.nextDueMs(m.directory) }
 
+// SourceQueue returns how many events of a source are queued, and when the first of them is due on the committed clock,
+// 0 if there is none or the source, or its tenant, has them wait. Several calls may run at once.
+func (m *Machine) SourceQueue(id SourceID) (queued, dueMs int64) {
+	first := m.events.firstQueued(id)
+	if first == nil || !m.directory.delivers(id) {
+		return m.events.sources[id].queued, 0
+	}
+	return m.events.sources[id].queued, first.NextAtMs
+}
+
 // List returns the events that were asked for, the newest first.
 func (l EventLog) List(q EventQuery) (page EventPage) {
 	l.each(q, func(e *Event) bool {

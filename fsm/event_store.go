@@ -18,8 +18,8 @@ type eventStore struct {
 	queued  *eventTree // those that are queued, by source and when they are due
 	settled *eventTree // those that are settled, by tenant and seq
 	sweeps  *eventTree // those that are settled, by when the next of them is to be dropped
-	// held counts, by source, those that are neither queued nor settled.
-	held    map[SourceID]int64
+	// sources counts those that are not settled.
+	sources map[SourceID]sourceTotals
 	tenants map[TenantID]eventTotals
 	// byStatus counts the events of all tenants.
 	byStatus [eventStatusEnd]int
@@ -32,13 +32,16 @@ type eventTotals struct {
 	bytes int64
 }
 
+// sourceTotals is what of a source is queued, and what is neither queued nor settled.
+type sourceTotals struct{ queued, held int64 }
+
 func newEventStore() *eventStore {
 	return &eventStore{
 		all:     btree.NewG(eventTreeDegree, earlierEvent),
 		queued:  btree.NewG(eventTreeDegree, dueEarlier),
 		settled: btree.NewG(eventTreeDegree, earlierEvent),
 		sweeps:  btree.NewG(eventTreeDegree, sweptEarlier),
-		held:    make(map[SourceID]int64),
+		sources: make(map[SourceID]sourceTotals),
 		tenants: make(map[TenantID]eventTotals),
 	}
 }
@@ -99,8 +102,9 @@ func (s *eventStore) index(e *Event) {
 		s.sweeps.ReplaceOrInsert(e)
 	case e.Status == EventQueued:
 		s.queued.ReplaceOrInsert(e)
+		s.ofSource(e.Source, sourceTotals{queued: 1})
 	default:
-		s.held[e.Source]++
+		s.ofSource(e.Source, sourceTotals{held: 1})
 	}
 	s.total(e, 1)
 }
@@ -112,10 +116,9 @@ func (s *eventStore) unindex(e *Event) {
 		s.sweeps.Delete(e)
 	case e.Status == EventQueued:
 		s.queued.Delete(e)
+		s.ofSource(e.Source, sourceTotals{queued: -1})
 	default:
-		if s.held[e.Source]--; s.held[e.Source] == 0 {
-			delete(s.held, e.Source)
-		}
+		s.ofSource(e.Source, sourceTotals{held: -1})
 	}
 	s.total(e, -1)
 }
@@ -132,21 +135,34 @@ func (s *eventStore) total(e *Event, sign int) {
 	s.tenants[e.Tenant] = t
 }
 
-// waiting returns how many events of a source are not settled.
-func (s *eventStore) waiting(id SourceID) int64 {
-	n := s.held[id]
-	s.queued.AscendGreaterOrEqual(&Event{Source: id}, func(e *Event) bool {
-		if e.Source != id {
-			return false
-		}
-		n++
-		return n < maxCountedWaiting
-	})
-	return n
+// ofSource adds to what is counted of a source.
+func (s *eventStore) ofSource(id SourceID, more sourceTotals) {
+	t := s.sources[id]
+	t.queued += more.queued
+	t.held += more.held
+	if t == (sourceTotals{}) {
+		delete(s.sources, id)
+		return
+	}
+	s.sources[id] = t
 }
 
-// maxCountedWaiting is up to where the events that wait for a source are counted.
-const maxCountedWaiting = 10_000
+// waiting returns how many events of a source are not settled.
+func (s *eventStore) waiting(id SourceID) int64 {
+	t := s.sources[id]
+	return t.queued + t.held
+}
+
+// firstQueued returns the event of a source that is due first of those that are queued, or nil.
+func (s *eventStore) firstQueued(id SourceID) (first *Event) {
+	s.queued.AscendGreaterOrEqual(&Event{Source: id}, func(e *Event) bool {
+		if e.Source == id {
+			first = e
+		}
+		return false
+	})
+	return first
+}
 
 // due returns the first events of each source of the directory that are due, as many of them as most says.
 func (s *eventStore) due(d *Directory, nowMs int64, most func(SourceID) int) (found []*Event) {
@@ -189,12 +205,9 @@ func (s *eventStore) nextDueMs(d *Directory) (dueMs int64, ok bool) {
 		if !d.delivers(id) {
 			return
 		}
-		s.queued.AscendGreaterOrEqual(&Event{Source: id}, func(e *Event) bool {
-			if !ok || e.NextAtMs < dueMs {
-				dueMs, ok = e.NextAtMs, true
-			}
-			return false
-		})
+		if e := s.firstQueued(id); !ok || e.NextAtMs < dueMs {
+			dueMs, ok = e.NextAtMs, true
+		}
 	})
 	return dueMs, ok
 }

@@ -532,9 +532,40 @@ func checkEventTrees(rt *rapid.T, m *Machine) {
 	if got.byStatus != want.byStatus {
 		rt.Fatalf("statuses %v, want %v", got.byStatus, want.byStatus)
 	}
-	if fmt.Sprint(got.held) != fmt.Sprint(want.held) || fmt.Sprint(got.tenants) != fmt.Sprint(want.tenants) {
-		rt.Fatalf("counts %v %v, want %v %v", got.held, got.tenants, want.held, want.tenants)
+	if fmt.Sprint(got.sources) != fmt.Sprint(want.sources) || fmt.Sprint(got.tenants) != fmt.Sprint(want.tenants) {
+		rt.Fatalf("counts %v %v, want %v %v", got.sources, got.tenants, want.sources, want.tenants)
 	}
+}
+
+func TestSourceQueue(t *testing.T) {
+	t.Parallel()
+	j := connectedJournal(t, Plan{MonthlyEvents: 3, HoldEvents: true})
+	other := aSource()
+	other.PublicID, other.Name = "src_2", "other"
+	j.apply(noon2026, PutSource{Source: other})
+	queue := func(what string, id SourceID, queued, dueMs int64) {
+		t.Helper()
+		if n, at := j.m.SourceQueue(id); n != queued || at != dueMs {
+			t.Errorf("%s: %d queued, due at %d; want %d at %d", what, n, at-noon2026, queued, dueMs-noon2026)
+		}
+	}
+	queue("nothing came", 1, 0, 0)
+	for i := range 4 { // the last is held for the plan's limit
+		j.apply(noon2026+int64(i), anEvent(fmt.Sprint("e", i)))
+	}
+	queue("three came", 1, 3, noon2026)
+	queue("the other source", 2, 0, 0)
+	j.apply(0, report(j, 1, VerdictRetry)) // comes again in 5 s
+	queue("the first is put off", 1, 3, noon2026+1)
+	j.apply(0, report(j, 2, VerdictDelivered))
+	j.apply(0, report(j, 3, VerdictFailed))
+	queue("the others are done", 1, 1, eventBySeq(j.m, 1).NextAtMs)
+	if r := j.apply(0, DeleteSource{Tenant: 1, PublicID: "src_1"}); r.Outcome != Conflict || r.Count != 3 {
+		t.Errorf("deleted while one is queued, one failed and one held: %+v", r)
+	}
+	j.apply(0, UpdateTenant{Tenant: 1, SetSuspended: true, Suspended: true})
+	queue("the tenant is suspended", 1, 1, 0)
+	queue("there is no such source", 9, 0, 0)
 }
 
 // The audit log has neither the ciphertext of a source's secrets nor the query of its callback.
