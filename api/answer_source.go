@@ -6,8 +6,19 @@ import (
 	"github.com/syllecta/syllecta/fsm"
 )
 
-// appendSource writes a source, with the key that it signs with only when that was just made.
-func appendSource(b []byte, t *fsm.Tenant, s *fsm.Source, signingSecret string) []byte {
+// appendSource writes a source and how its deliveries go, with the key that it signs with only when that was just made.
+// It is for the node that leads.
+func (x *exchange) appendSource(b []byte, t *fsm.Tenant, s *fsm.Source, signingSecret string) []byte {
+	b = appendSourceMembers(b, t, s)
+	b = x.appendDelivery(appendName(b, "delivery"), s)
+	if signingSecret != "" {
+		b = appendStringMember(b, "signingSecret", signingSecret)
+	}
+	return append(b, '}')
+}
+
+// appendSourceMembers writes what is kept of a source, without its closing brace.
+func appendSourceMembers(b []byte, t *fsm.Tenant, s *fsm.Source) []byte {
 	b = append(b, '{')
 	b = appendStringMember(b, "id", s.PublicID)
 	b = appendStringMember(b, "provider", s.Provider)
@@ -39,11 +50,7 @@ func appendSource(b []byte, t *fsm.Tenant, s *fsm.Source, signingSecret string) 
 		b = appendStringMember(b, "ingressPath", ingressPath(t, s))
 	}
 	b = appendTimeMember(b, "createdAt", s.CreatedAtMs)
-	b = appendTimeMember(b, "updatedAt", s.UpdatedAtMs)
-	if signingSecret != "" {
-		b = appendStringMember(b, "signingSecret", signingSecret)
-	}
-	return append(b, '}')
+	return appendTimeMember(b, "updatedAt", s.UpdatedAtMs)
 }
 
 // appendSourceOptions writes the options as they were sent, which were checked when they came.

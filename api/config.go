@@ -80,6 +80,10 @@ type Config struct {
 	// called by several goroutines at a time.
 	CheckCallback func(url string) error
 
+	// Destination tells what this node, while it leads, knows of where a source's events go; nil knows nothing. It may be
+	// called by several goroutines at a time.
+	Destination func(*fsm.Source) Destination
+
 	Version string // shown by /v1/admin/status
 }
 
@@ -96,6 +100,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.FailedAuthPerSecond, DefaultFailedAuthPerSecond)
 	if c.Vault == nil {
 		c.Vault = envelope.NewVault(nil)
+	}
+	if c.Destination == nil {
+		c.Destination = func(*fsm.Source) Destination { return Destination{Breaker: "closed"} }
 	}
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()

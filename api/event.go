@@ -105,20 +105,26 @@ func appendAttempts(b []byte, e *fsm.Event) []byte {
 		a := &e.Kept[i]
 		b = append(appendName(b, ""), '{')
 		b = appendIntMember(b, "number", first+int64(i))
-		b = appendTimeMember(b, "at", a.StartedAtMs)
-		b = appendIntMember(b, "latencyMs", a.LatencyMs)
-		if a.StatusCode != 0 {
-			b = appendIntMember(b, "statusCode", int64(a.StatusCode))
-		}
-		if a.Error != "" {
-			b = appendStringMember(b, "error", a.Error)
-		}
+		b = appendAttempt(b, a)
 		if a.Replay != "" {
 			b = appendStringMember(b, "replay", a.Replay)
 		}
 		b = append(b, '}')
 	}
 	return append(b, ']')
+}
+
+// appendAttempt writes how an attempt went.
+func appendAttempt(b []byte, a *fsm.Attempt) []byte {
+	b = appendTimeMember(b, "at", a.StartedAtMs)
+	b = appendIntMember(b, "latencyMs", a.LatencyMs)
+	if a.StatusCode != 0 {
+		b = appendIntMember(b, "statusCode", int64(a.StatusCode))
+	}
+	if a.Error != "" {
+		b = appendStringMember(b, "error", a.Error)
+	}
+	return b
 }
 
 // appendDuplicates writes the repetitions that are remembered, the newest first. One that a source has recognised came to

@@ -253,6 +253,12 @@ func (n *fakeNode) Event(_ context.Context, tenant fsm.TenantID, id fsm.EventID)
 	return n.machine.Event(tenant, id), nil
 }
 
+func (n *fakeNode) SourceQueue(id fsm.SourceID) (queued, dueMs int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.machine.SourceQueue(id)
+}
+
 func (n *fakeNode) CatchUp(context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

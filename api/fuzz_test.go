@@ -179,7 +179,7 @@ func FuzzSources(f *testing.F) {
 	propose := func(t *testing.T, fields *sourceFields, src fsm.Source) {
 		fields.applyTo(&src)
 		checkEncodes(t, fsm.Audited{By: fsm.Actor{Name: adminActor, Role: adminActor}, Command: fsm.PutSource{Source: src}})
-		if b := appendSource(nil, tenant, &src, ""); !jsontext.Value(b).IsValid() {
+		if b := append(appendSourceMembers(nil, tenant, &src), '}'); !jsontext.Value(b).IsValid() {
 			t.Fatalf("shown as %s", b)
 		}
 	}

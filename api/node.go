@@ -28,6 +28,7 @@ type node interface {
 	ListEvents(ctx context.Context, q fsm.EventQuery) (fsm.EventPage, error)
 	CountEvents(ctx context.Context, q fsm.EventQuery) ([]fsm.EventCount, error)
 	Event(ctx context.Context, tenant fsm.TenantID, id fsm.EventID) (*fsm.Event, error)
+	SourceQueue(id fsm.SourceID) (queued, dueMs int64)
 
 	Directory() *fsm.Directory
 	Usage(t fsm.TenantID) cluster.Usage

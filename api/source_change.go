@@ -65,7 +65,7 @@ func updateSource(x *exchange) {
 		return x.checkChangedOptions(t, &next.Source)
 	})
 	if s != nil {
-		x.out.b = appendSource(x.out.b[:0], t, s, "")
+		x.out.b = x.appendSource(x.out.b[:0], t, s, "")
 		x.ok("source_updated")
 	}
 }
@@ -147,7 +147,7 @@ func rollSigningSecret(x *exchange) {
 		return nil
 	})
 	if s != nil {
-		x.out.b = appendSource(x.out.b[:0], t, s, secret)
+		x.out.b = x.appendSource(x.out.b[:0], t, s, secret)
 		x.ok("signing_secret_rolled")
 	}
 }

@@ -49,7 +49,7 @@ func listSources(x *exchange) {
 	}
 	b := append(x.out.b[:0], `{"sources":[`...)
 	for _, s := range x.node.Directory().Sources(t.ID) {
-		b = appendSource(appendName(b, ""), t, s, "")
+		b = x.appendSource(appendName(b, ""), t, s, "")
 	}
 	x.out.b = append(b, `]}`...)
 	x.ok("sources")
@@ -63,7 +63,7 @@ func showSource(x *exchange) {
 	if s == nil {
 		return
 	}
-	x.out.b = appendSource(x.out.b[:0], t, s, "")
+	x.out.b = x.appendSource(x.out.b[:0], t, s, "")
 	x.ok("source")
 }
 
@@ -94,7 +94,7 @@ func createSource(x *exchange) {
 		return
 	}
 	if r := x.change(ctx, fsm.PutSource{Source: src}, fsm.OK, problemOfSource); r != nil {
-		x.out.b = appendSource(x.out.b[:0], t, r.Source, signingSecret)
+		x.out.b = x.appendSource(x.out.b[:0], t, r.Source, signingSecret)
 		x.send(http.StatusCreated, "source_created", jsonType)
 	}
 }

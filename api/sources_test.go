@@ -75,7 +75,8 @@ func TestSources(t *testing.T) {
 	one := `{"id":"` + made.ID + `","provider":"stripe","name":"default","callbackUrl":"https://shop.example/hooks",` +
 		`"enabled":true,"raw":false,"options":{},"dedupeWindowSeconds":604800,"retryDelaysSeconds":[],"maxConcurrency":0,` +
 		`"maxPerSecond":0,"secrets":[{"id":"` + made.Secrets[0].ID + `","hint":"6789","createdAt":"2026-11-20T12:00:00.000Z"}],` +
-		`"ingressPath":"/v1/t/demo/webhooks/stripe","createdAt":"2026-11-20T12:00:00.000Z","updatedAt":"2026-11-20T12:00:00.000Z"}`
+		`"ingressPath":"/v1/t/demo/webhooks/stripe","createdAt":"2026-11-20T12:00:00.000Z","updatedAt":"2026-11-20T12:00:00.000Z",` +
+		`"delivery":{"breaker":"closed","inFlight":0,"queued":0}}`
 	if !regexp.MustCompile(`^src_[0-9A-Za-z]{22}$`).MatchString(made.ID) ||
 		!regexp.MustCompile(`^sec_[0-9A-Za-z]{22}$`).MatchString(made.Secrets[0].ID) ||
 		!regexp.MustCompile(`^whsec_[0-9A-Za-z+/]{43}=$`).MatchString(made.SigningSecret) {
@@ -90,7 +91,8 @@ func TestSources(t *testing.T) {
 	other := `{"id":"` + two.ID + `","provider":"standardwebhooks","name":"eu","callbackUrl":"","enabled":false,"raw":true,` +
 		`"options":{"toleranceSeconds":60},"dedupeWindowSeconds":60,"retryDelaysSeconds":[0,604800],"maxConcurrency":100,` +
 		`"maxPerSecond":10000,"secrets":[],"ingressPath":"/v1/t/demo/webhooks/standardwebhooks?source=eu",` +
-		`"createdAt":"2026-11-20T12:00:00.000Z","updatedAt":"2026-11-20T12:00:00.000Z"`
+		`"createdAt":"2026-11-20T12:00:00.000Z","updatedAt":"2026-11-20T12:00:00.000Z",` +
+		`"delivery":{"breaker":"closed","inFlight":0,"queued":0}`
 	wantBody(t, second, 201, other+`,"signingSecret":"`+two.SigningSecret+`"}`)
 	if two.SigningSecret == made.SigningSecret {
 		t.Error("two sources sign with one key")

@@ -68,6 +68,13 @@ func (n *Node) NextEventDueMs() (dueMs int64, ok bool) {
 	return dueMs, ok
 }
 
+// SourceQueue returns how many events of a source are queued and when the first of them is due, by this node's state as
+// it is, see [fsm.Machine.SourceQueue].
+func (n *Node) SourceQueue(id fsm.SourceID) (queued, dueMs int64) {
+	n.applier.read(func(m *fsm.Machine) { queued, dueMs = m.SourceQueue(id) })
+	return queued, dueMs
+}
+
 // EventUsage returns how many events a tenant had this month, by this node's state as it is.
 func (n *Node) EventUsage(tenant fsm.TenantID) (month fsm.Month, events int64) {
 	n.applier.read(func(m *fsm.Machine) { month, events = m.EventUsage(tenant) })

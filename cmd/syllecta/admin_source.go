@@ -28,6 +28,7 @@ type webhookSource struct {
 	IngressPath         string          `json:"ingressPath"`
 	CreatedAt           string          `json:"createdAt"`
 	UpdatedAt           string          `json:"updatedAt"`
+	Delivery            sourceDelivery  `json:"delivery"`
 	// PreviousSigningSecretEndsAt is there while deliveries are signed with two.
 	PreviousSigningSecretEndsAt string `json:"previousSigningSecretEndsAt,omitempty"`
 	// SigningSecret is in the answer that has made it only.

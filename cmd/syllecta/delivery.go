@@ -10,6 +10,7 @@ import (
 	"github.com/syllecta/syllecta/api"
 	"github.com/syllecta/syllecta/api/webhook/delivery"
 	"github.com/syllecta/syllecta/cluster"
+	"github.com/syllecta/syllecta/fsm"
 )
 
 // deliverEvents has the node deliver events while it leads, and the API refuse callbacks to where none may go.
@@ -25,6 +26,7 @@ func deliverEvents(node *cluster.Config, edge *api.Config, s settings, log *slog
 		return fmt.Errorf("preparing deliveries: %w", err)
 	}
 	edge.CheckCallback = guard.CheckURL
+	edge.Destination = func(s *fsm.Source) api.Destination { return api.Destination(worker.Destination(s)) }
 	node.Lead = func(ctx context.Context, n *cluster.Node) { worker.Run(ctx, n) }
 	return nil
 }

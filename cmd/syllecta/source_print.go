@@ -11,11 +11,16 @@ import (
 
 // printSources shows sources in one line each.
 func (t *terminal) printSources(list ...webhookSource) error {
-	w := t.newTable("ID", "SOURCE", "STATE", "SECRETS", "CALLBACK", "WEBHOOKS COME IN AT")
+	w := t.newTable("ID", "SOURCE", "STATE", "DELIVERIES", "QUEUED", "SECRETS", "CALLBACK", "WEBHOOKS COME IN AT")
 	for _, x := range list {
-		r := row(x.ID, x.title(), x.state(), strconv.Itoa(len(x.Secrets)), x.CallbackURL, x.IngressPath)
+		words, colour := x.Delivery.inWords()
+		r := row(x.ID, x.title(), x.state(), words, strconv.FormatInt(x.Delivery.Queued, 10),
+			strconv.Itoa(len(x.Secrets)), x.CallbackURL, x.IngressPath)
 		if !x.Enabled {
 			r[2] = t.paint(text.FgRed, printable(x.state()))
+		}
+		if colour != text.Reset {
+			r[3] = t.paint(colour, printable(words))
 		}
 		w.AppendRow(r)
 	}
@@ -40,14 +45,14 @@ func (f *sourceFlags) printSource(told told[webhookSource]) error {
 	if x.DisabledReason != "" {
 		state += ": " + x.DisabledReason
 	}
-	for _, line := range [][2]string{
+	for _, line := range append([][2]string{
 		{"id", x.ID}, {"source", x.title()}, {"state", state}, {"webhooks come in at", x.IngressPath},
 		{"callback", orWord(x.CallbackURL, "none: events are kept, and not delivered")},
 		{"delivers", x.delivers()}, {"options", string(x.Options)}, {"dedupe window", secondsText(x.DedupeWindowSeconds)},
 		{"retries after", x.retries()}, {"deliveries at a time", orNone(x.MaxConcurrency, "by default")},
 		{"deliveries per second", orNone(x.MaxPerSecond, "by default")},
 		{"created", x.CreatedAt}, {"changed", x.UpdatedAt},
-	} {
+	}, x.Delivery.lines()...) {
 		w.AppendRow(row(line[0], line[1]))
 	}
 	for _, s := range x.Secrets {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 const (
@@ -12,18 +14,21 @@ const (
 		`"raw":false,"options":{},"dedupeWindowSeconds":604800,"retryDelaysSeconds":[],"maxConcurrency":0,"maxPerSecond":0,` +
 		`"secrets":[{"id":"sec_1","hint":"6789","createdAt":"2026-11-23T10:00:00.000Z"},` +
 		`{"id":"sec_2","hint":"","createdAt":"2026-11-23T11:00:00.000Z"}],"ingressPath":"/v1/t/shop/webhooks/stripe",` +
-		`"createdAt":"2026-11-23T10:00:00.000Z","updatedAt":"2026-11-23T11:00:00.000Z"}`
+		`"createdAt":"2026-11-23T10:00:00.000Z","updatedAt":"2026-11-23T11:00:00.000Z",` +
+		`"delivery":{"breaker":"closed","inFlight":2,"queued":3,"nextAttemptAt":"2026-11-23T11:00:01.000Z"}}`
 	githubSource = `{"id":"src_2","provider":"github","name":"ci","callbackUrl":"","enabled":false,"disabledReason":"410 Gone",` +
 		`"raw":true,"options":{"toleranceSeconds":60},"dedupeWindowSeconds":60,"retryDelaysSeconds":[5,300],"maxConcurrency":4,` +
 		`"maxPerSecond":9,"secrets":[],"ingressPath":"/v1/t/shop/webhooks/github?source=ci",` +
-		`"createdAt":"2026-11-23T10:00:00.000Z","updatedAt":"2026-11-23T10:00:00.000Z"}`
+		`"createdAt":"2026-11-23T10:00:00.000Z","updatedAt":"2026-11-23T10:00:00.000Z",` +
+		`"delivery":{"breaker":"open","inFlight":0,"queued":9,"failingSince":"2026-11-23T10:01:00.000Z",` +
+		`"lastFailure":{"at":"2026-11-23T10:02:00.000Z","latencyMs":3,"statusCode":503}}}`
 
 	shopSources = "/v1/admin/tenants/shop/sources"
 	listShop    = "GET " + shopSources
 
-	sourceTable = `ID     SOURCE     STATE     SECRETS  CALLBACK                    WEBHOOKS COME IN AT
-src_1  stripe     enabled   2        https://shop.example/hooks  /v1/t/shop/webhooks/stripe
-src_2  github/ci  disabled  0                                    /v1/t/shop/webhooks/github?source=ci
+	sourceTable = `ID     SOURCE     STATE     DELIVERIES    QUEUED  SECRETS  CALLBACK                    WEBHOOKS COME IN AT
+src_1  stripe     enabled   ok            3       2        https://shop.example/hooks  /v1/t/shop/webhooks/stripe
+src_2  github/ci  disabled  breaker open  9       0                                    /v1/t/shop/webhooks/github?source=ci
 `
 	stripeMembers = `MEMBER                 VALUE
 id                     src_1
@@ -39,24 +44,32 @@ deliveries at a time   by default
 deliveries per second  by default
 created                2026-11-23T10:00:00.000Z
 changed                2026-11-23T11:00:00.000Z
+breaker                closed
+attempts under way     2
+events queued          3, the next attempt at 2026-11-23T11:00:01.000Z
 secret sec_1           ends in 6789, since 2026-11-23T10:00:00.000Z
 secret sec_2           short, since 2026-11-23T11:00:00.000Z
 `
-	githubMembers = `MEMBER                 VALUE
-id                     src_2
-source                 github/ci
-state                  disabled: 410 Gone
-webhooks come in at    /v1/t/shop/webhooks/github?source=ci
-callback               none: events are kept, and not delivered
-delivers               the provider's own bytes
-options                {"toleranceSeconds":60}
-dedupe window          1m0s
-retries after          5s, 5m0s
-deliveries at a time   4
-deliveries per second  9
-created                2026-11-23T10:00:00.000Z
-changed                2026-11-23T10:00:00.000Z
-secrets                none
+	githubMembers = `MEMBER                   VALUE
+id                       src_2
+source                   github/ci
+state                    disabled: 410 Gone
+webhooks come in at      /v1/t/shop/webhooks/github?source=ci
+callback                 none: events are kept, and not delivered
+delivers                 the provider's own bytes
+options                  {"toleranceSeconds":60}
+dedupe window            1m0s
+retries after            5s, 5m0s
+deliveries at a time     4
+deliveries per second    9
+created                  2026-11-23T10:00:00.000Z
+changed                  2026-11-23T10:00:00.000Z
+breaker                  open
+nothing delivered since  2026-11-23T10:01:00.000Z
+last attempt             answered with 503 at 2026-11-23T10:02:00.000Z
+attempts under way       0
+events queued            9
+secrets                  none
 `
 	rollingLine = "old signing secret     signs beside the new one until 2026-11-24T11:00:00.000Z\n"
 	signingLine = "\nSigning secret of deliveries, shown only now: whsec_made\n"
@@ -304,5 +317,36 @@ func TestProvidersComplete(t *testing.T) {
 	offers, directive := complete(t, nil, "source", "create", "")
 	if directive != noFiles || !slices.Contains(offers, "stripe\tStripe") || len(offers) < 20 {
 		t.Errorf("got %q and directive %s", offers, directive)
+	}
+}
+
+func TestDeliveriesInWords(t *testing.T) {
+	t.Parallel()
+	const since = "2026-11-23T10:01:00.000Z"
+	for _, c := range []struct {
+		delivery sourceDelivery
+		words    string
+		colour   text.Color
+		failure  string
+	}{
+		{sourceDelivery{Breaker: "closed"}, "ok", text.Reset, ""},
+		{sourceDelivery{Breaker: "closed", FailingSince: since, LastFailure: eventAttempt{At: since, StatusCode: 404}},
+			"failing", text.FgYellow, "answered with 404 at " + since},
+		{sourceDelivery{Breaker: "half_open", FailingSince: since, LastFailure: eventAttempt{At: since, Error: "no answer in time"}},
+			"breaker half_open", text.FgRed, "no answer in time at " + since},
+		{sourceDelivery{Breaker: "open"}, "breaker open", text.FgRed, ""},
+	} {
+		if words, colour := c.delivery.inWords(); words != c.words || colour != c.colour {
+			t.Errorf("%+v: %q, %v", c.delivery, words, colour)
+		}
+		shown := ""
+		for _, line := range c.delivery.lines() {
+			if line[0] == "last attempt" {
+				shown = line[1]
+			}
+		}
+		if shown != c.failure {
+			t.Errorf("%+v: %q", c.delivery, shown)
+		}
 	}
 }

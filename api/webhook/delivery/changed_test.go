@@ -40,7 +40,7 @@ func TestWhatTheOldDestinationSaysIsNotTheNewOnes(t *testing.T) {
 			o.waitStatus(second, fsm.EventProcessed)
 			o.advance(10 * time.Second)
 			o.waitStatus(first, fsm.EventProcessed)
-			if state := stateOf(w, s); len(rc.got()) != 2 || state.PausedUntilMs != 0 || o.Directory().SourceByID(s.ID).Disabled {
+			if state := stateOf(w, s); len(rc.got()) != 2 || state.RestsUntilMs != 0 || o.Directory().SourceByID(s.ID).Disabled {
 				t.Errorf("%d requests to the new destination, %+v", len(rc.got()), state)
 			}
 		})

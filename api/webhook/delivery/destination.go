@@ -46,6 +46,9 @@ type destination struct {
 	// strained: the last attempt took a failure or a long time to end. Those that are strained share a part of all attempts.
 	strained      bool
 	pausedUntilMs int64 // on the cluster clock
+	// What people are told, see DestinationState.
+	failingSinceMs int64
+	lastFailure    fsm.Attempt
 }
 
 func newDestination(s *fsm.Source, t *fsm.Tenant, cooldown time.Duration) *destination {
@@ -82,6 +85,7 @@ func (d *destination) follow(s *fsm.Source, t *fsm.Tenant, cooldown time.Duratio
 	if changed {
 		d.breaker = newBreaker(cooldown)
 		d.probeAt, d.failing, d.strained, d.pausedUntilMs = time.Time{}, false, false, 0
+		d.failingSinceMs, d.lastFailure = 0, fsm.Attempt{}
 		d.limit()
 	}
 }
@@ -161,29 +165,4 @@ func (d *destination) note(out outcome, done func(error), now time.Time, cooldow
 	if before != gobreaker.StateOpen && d.breaker.State() == gobreaker.StateOpen {
 		d.probeAt = now.Add(cooldown + minWait) // the breaker must be past its time, not at it
 	}
-}
-
-// DestinationState is what a leader knows of a destination.
-type DestinationState struct {
-	TenantID string // public
-	SourceID string // public
-	Provider string
-	Name     string // the source's
-	// Breaker is closed while attempts are made, open while none are, and half-open while one finds out.
-	Breaker  string
-	InFlight int
-	// PausedUntilMs is until when the destination asked to be left alone, or its key cannot be had, on the cluster clock; 0
-	// if it is not paused.
-	PausedUntilMs int64
-}
-
-func (d *destination) state(nowMs int64) DestinationState {
-	s := DestinationState{
-		TenantID: d.tenant.PublicID, SourceID: d.source.PublicID, Provider: d.source.Provider, Name: d.source.Name,
-		Breaker: d.breaker.State().String(), InFlight: d.inFlight,
-	}
-	if d.pausedUntilMs > nowMs {
-		s.PausedUntilMs = d.pausedUntilMs
-	}
-	return s
 }

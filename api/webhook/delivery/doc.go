@@ -13,7 +13,7 @@
 //	Guard       where callbacks may go at all, by the address that is dialled
 //	order       an event, its source and its tenant: what a request is made of (request.go, request_headers.go, sign.go)
 //	attempt     one request, and the report of what came of it (attempt.go, schedule.go, payload.go)
-//	destination what is known of a source's receiver: its breaker, rate and pause
+//	destination what is known of a source's receiver: its breaker, rate and pause; state.go is what people are told of it
 //	reign       the loop that decides what starts, from taking over the leadership to its loss
 //
 // # Isolation

@@ -319,8 +319,8 @@ func TestRunLeavesNothing(t *testing.T) {
 		t.Errorf("%d requests", n)
 	}
 	stop()
-	if w.Destinations() != nil {
-		t.Error("destinations are left")
+	if state := w.Destination(dead); state != (DestinationState{Breaker: "closed"}) {
+		t.Errorf("a worker that has ended knows %+v", state)
 	}
 	waitFor(t, "nothing is left", func() bool { return len(goroutines()) == 0 })
 	for _, id := range hung {

@@ -174,6 +174,7 @@ func (r *reign) noteDestination(e *openEvent, out outcome) {
 	}
 	before := d.breaker.State()
 	d.note(out, e.done, time.Now(), r.worker.cooldown)
+	d.remember(out)
 	pause := out.pause
 	switch {
 	case out.err != nil:
@@ -230,26 +231,4 @@ func (r *reign) add(e *openEvent, inFlight, bytes int) {
 		delete(r.tenants, e.tenant)
 	}
 	r.worker.metrics.inFlight.Set(float64(r.all.inFlight))
-}
-
-// states returns what is known of the destinations.
-func (r *reign) states() []DestinationState {
-	now := r.outbox.ClusterNowMs()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	states := make([]DestinationState, 0, len(r.destinations))
-	for _, d := range r.destinations {
-		states = append(states, d.state(now))
-	}
-	return states
-}
-
-// breakersOpen is how many destinations are left alone because they failed.
-func (r *reign) breakersOpen() (n int) {
-	for _, s := range r.states() {
-		if s.Breaker != "closed" {
-			n++
-		}
-	}
-	return n
 }

@@ -69,8 +69,8 @@ func TestATenantLeavesRoomToOthers(t *testing.T) {
 			w := start(t, o, func(w *Worker) { w.timeout = time.Hour })
 			waitFor(t, "the first tenant has all that it may have", func() bool {
 				n := 0
-				for _, s := range w.Destinations() {
-					n += s.InFlight
+				for _, s := range o.Directory().Sources(tenantID) {
+					n += w.Destination(s).InFlight
 				}
 				return n >= min(maxInFlight, c.events)/3
 			})
@@ -105,7 +105,7 @@ func TestWhatRestsIsNotLookedThrough(t *testing.T) {
 	w := start(t, o, nil)
 	waitFor(t, "all of them rest", func() bool {
 		for _, s := range pauses {
-			if state := stateOf(w, s); state.PausedUntilMs == 0 || state.InFlight > 0 {
+			if state := stateOf(w, s); state.RestsUntilMs == 0 || state.InFlight > 0 {
 				return false
 			}
 		}

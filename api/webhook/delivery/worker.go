@@ -84,12 +84,3 @@ func (w *Worker) Run(ctx context.Context, outbox Outbox) {
 	r.run(ctx)
 	w.transports.close()
 }
-
-// Destinations returns what is known of the destinations that this node delivers to, in no order; none unless it leads.
-func (w *Worker) Destinations() []DestinationState {
-	r := w.current.Load()
-	if r == nil {
-		return nil
-	}
-	return r.states()
-}

@@ -209,7 +209,7 @@ func TestRetryAfterPausesTheDestination(t *testing.T) {
 	if n := requests.Load(); n != 1 {
 		t.Errorf("%d requests while the destination is to be left alone", n)
 	}
-	if state := stateOf(w, s); state.PausedUntilMs != noon2026+600_000 || state.Breaker != "closed" {
+	if state := stateOf(w, s); state.RestsUntilMs != noon2026+600_000 || state.Breaker != "closed" {
 		t.Errorf("state %+v", state)
 	}
 	o.advance(time.Second)
@@ -221,12 +221,10 @@ func TestRetryAfterPausesTheDestination(t *testing.T) {
 
 // stateOf returns what a worker knows of a source's destination.
 func stateOf(w *Worker, s *fsm.Source) DestinationState {
-	for _, state := range w.Destinations() {
-		if state.SourceID == s.PublicID {
-			return state
-		}
+	if r := w.current.Load(); r != nil {
+		s = r.outbox.Directory().SourceByID(s.ID)
 	}
-	return DestinationState{}
+	return w.Destination(s)
 }
 
 func TestBreakerUsesUpNoSchedule(t *testing.T) {
@@ -543,11 +541,15 @@ func TestEventsWaitForTheirKey(t *testing.T) {
 	id := o.accept(s, "evt_1")
 	w := workerOf(t, o, func(w *Worker) { w.cfg.Vault = envelope.NewVault(nil) })
 	stop := run(t, w, o)
-	waitFor(t, "the destination is paused", func() bool { return stateOf(w, s).PausedUntilMs > 0 })
+	waitFor(t, "the destination is paused", func() bool { return stateOf(w, s).RestsUntilMs > 0 })
 	o.advance(time.Minute)
-	waitFor(t, "it is asked again, and paused again", func() bool { return stateOf(w, s).PausedUntilMs > noon2026+60_000 })
+	waitFor(t, "it is asked again, and paused again", func() bool { return stateOf(w, s).RestsUntilMs > noon2026+60_000 })
 	if e := o.event(id); e.Attempts != 0 || e.Status != fsm.EventQueued || len(rc.got()) != 0 {
 		t.Errorf("without a key: %v after %d attempts", e.Status, e.Attempts)
+	}
+	// The log remembers no attempt, so this is told by the node alone.
+	if d := stateOf(w, s); d.Breaker != "closed" || d.FailingSinceMs != noon2026 || d.LastFailure.Error != failedLocked {
+		t.Errorf("state %+v", d)
 	}
 	stop()
 	start(t, o, nil)
@@ -674,8 +676,8 @@ func TestNewNeedsItsConfiguration(t *testing.T) {
 	if _, err := New(w.cfg); err == nil {
 		t.Error("the metrics are registered twice")
 	}
-	if w.Destinations() != nil {
-		t.Error("a worker that does not work has destinations")
+	if state := w.Destination(o.source("default", "https://callback.example/", nil)); state != (DestinationState{Breaker: "closed"}) {
+		t.Errorf("a worker that does not work knows %+v", state)
 	}
 }
 
@@ -750,7 +752,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}
 	o.waitAttempts(ids[0], breakerFailures)
 	o.waitAttempts(ids[1], 1)
-	waitFor(t, "the source whose secret cannot be opened is paused", func() bool { return stateOf(w, sources[2]).PausedUntilMs > 0 })
+	waitFor(t, "the source whose secret cannot be opened is paused", func() bool { return stateOf(w, sources[2]).RestsUntilMs > 0 })
 	if text := logged.String(); !strings.Contains(text, "src_sealed") || !strings.Contains(text, "src_bad") || strings.Contains(text, canary) {
 		t.Errorf("logged:\n%s", text)
 	}
