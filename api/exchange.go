@@ -91,9 +91,15 @@ func (x *exchange) send(status int, outcome string, contentType []string) {
 // ok answers 200 with the JSON in x.out.
 func (x *exchange) ok(outcome string) { x.send(http.StatusOK, outcome, jsonType) }
 
+// fromProvider reports whether a provider asks, or whoever takes itself for one: also if no route was found for what it
+// sent, or none was looked for.
+func (x *exchange) fromProvider() bool {
+	return x.route.ingress || x.route == x.s.unmatched && underIngress(x.r.URL.Path)
+}
+
 // refuse answers with a problem.
 func (x *exchange) refuse(p *problem) {
-	if x.route.ingress {
+	if x.fromProvider() {
 		p.word = p.kind.webhookWord()
 	}
 	p.setHeaders(x.Header(), x.s.now())

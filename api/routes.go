@@ -22,8 +22,24 @@ const (
 	putOverheadBytes = 32 << 10
 )
 
-// providerPath is where a provider sends a tenant's webhooks to.
-const providerPath = "/v1/t/:tenant/webhooks/:provider"
+// providerPath is where a provider sends a tenant's webhooks to, tenantsProviderPath where whoever has the tenant's key
+// does.
+const (
+	providerPath        = "/v1/t/:tenant/webhooks/:provider"
+	tenantsProviderPath = "/v1/webhooks/:provider"
+)
+
+// underIngress reports whether a path is one of those that providers call, or begins like one and is misspelt further
+// on.
+func underIngress(path string) bool {
+	for _, ingress := range []string{providerPath, tenantsProviderPath} {
+		before, _, _ := strings.Cut(ingress, ":")
+		if strings.HasPrefix(path, before) {
+			return true
+		}
+	}
+	return false
+}
 
 // route is one line of the table of routes.
 type route struct {
@@ -126,7 +142,7 @@ func since(level uint32, routes []route) []route {
 // webhookRoutes are those on which events come in, and that of the keys under which they are kept.
 func webhookRoutes() []route {
 	return []route{
-		{method: "POST", path: "/v1/webhooks/:provider", role: roleTenant, scope: fsm.ScopeWebhooksWrite,
+		{method: "POST", path: tenantsProviderPath, role: roleTenant, scope: fsm.ScopeWebhooksWrite,
 			limit: webhookBodyBytes, claims: true, ingress: true, handle: receiveAsTenant},
 		{method: "POST", path: providerPath, role: roleProvider,
 			limit: webhookBodyBytes, claims: true, ingress: true, handle: receiveFromProvider},

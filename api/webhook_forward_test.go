@@ -168,7 +168,8 @@ func TestLargestWebhookIsForwarded(t *testing.T) {
 	target := stripeRoute + "?pad=" + strings.Repeat("x", 7_000)
 	body := `{"id":"evt_1","type":"x","pad":"` + strings.Repeat("x", webhook.MaxStoredBytes-20_000) + `"}`
 	wantBody(t, p.post(t, target, body, "X-Pad: "+strings.Repeat("x", 8_000)), 200, acceptedAnswer)
-	wantProblem(t, p.post(t, target, body, "X-Pad: "+strings.Repeat("x", 16_000)), headersTooLarge)
+	tooLarge := p.post(t, target, body, "X-Pad: "+strings.Repeat("x", 16_000))
+	wantWebhookProblem(t, tooLarge, headersTooLarge, "headers too large")
 }
 
 func TestForwardedHandshake(t *testing.T) {

@@ -278,7 +278,44 @@ func TestWebhookToNobody(t *testing.T) {
 		t.Error(doc)
 	}
 	wantWebhookProblem(t, g.post(t, "/v1/webhooks/stripe", "{}"), invalidAPIKey, "invalid api key")
-	wantProblem(t, call(t, g.s, "PUT", stripeRoute, "{}"), methodNotAllowed)
+}
+
+// TestWebhookThatFindsNoHandler: the documented member is in every refusal, whoever makes it.
+func TestWebhookThatFindsNoHandler(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	large := "X-Pad: " + strings.Repeat("x", maxHeaderBytes)
+	for _, path := range []string{stripeRoute, "/v1/webhooks/stripe"} {
+		for _, c := range []struct {
+			method, target string
+			headers        []string
+			want           *errorKind
+			word           string
+		}{
+			{"PUT", path, nil, methodNotAllowed, "method not allowed"},
+			{"DELETE", path + "?source=x", nil, methodNotAllowed, "method not allowed"},
+			{"POST", path, []string{large}, headersTooLarge, "headers too large"},
+			{"POST", path + "?pad=" + strings.Repeat("x", maxHeaderBytes), nil, headersTooLarge, "headers too large"},
+			{"POST", path + "/", nil, notFound, "not found"},
+			{"POST", path + "/more", nil, notFound, "not found"},
+			{"POST", strings.TrimSuffix(path, "stripe"), nil, notFound, "not found"},
+			{"POST", strings.Replace(path, "/stripe", "//stripe", 1), nil, notFound, "not found"},
+			{"POST", strings.Replace(path, "/stripe", "/../stripe", 1), nil, notFound, "not found"},
+			{"POST", strings.Replace(path, "stripe", "stri%70e", 1), nil, notFound, "not found"},
+		} {
+			doc := wantWebhookProblem(t, call(t, g.s, c.method, c.target, "{}", c.headers...), c.want, c.word)
+			if !strings.Contains(doc, `"requestId":"`) {
+				t.Errorf("%s %s: %s", c.method, c.target, doc)
+			}
+		}
+	}
+	for target, want := range map[string]*errorKind{ // no provider is told to call these
+		"/v1/webhook": notFound, "/v1/tenant": methodNotAllowed, "/v1/admin/tenants/demo/webhooks/stripe": notFound, "/": notFound,
+	} {
+		if doc := wantProblem(t, call(t, g.s, "PUT", target, "{}"), want); !strings.HasPrefix(doc, `{"type":`) {
+			t.Errorf("%s: %s", target, doc)
+		}
+	}
 }
 
 func TestWebhookThatCannotBeRead(t *testing.T) {
