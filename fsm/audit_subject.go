@@ -23,7 +23,8 @@ func subjectOf(cmd Command, before, after *Directory, r *Result) subject {
 		return subject{"tenant.update", r.Tenant.PublicID,
 			compare(tenantMembers(after, before.Tenant(c.Tenant)), tenantMembers(after, r.Tenant))}
 	case CreateKey:
-		return subject{"key.create", c.PublicID, compare(nil, keyMembers(after, r.Key))}
+		return subject{"key.create", c.PublicID,
+			append(compare(nil, keyMembers(after, r.Key)), evictions(before, after, c.Tenant)...)}
 	case RevokeKey:
 		return subject{"key.revoke", c.PublicID,
 			compare(keyMembers(before, before.key(c.Tenant, c.PublicID)), keyMembers(after, r.Key))}
@@ -101,6 +102,20 @@ func keyMembers(d *Directory, k *APIKey) []member {
 	}
 	return []member{{"tenant", d.Tenant(k.Tenant).PublicID}, {"name", k.Name}, {"hint", k.Hint},
 		{"scopes", k.Scopes.String()}, {"expiresAt", instantText(k.ExpiresAtMs)}, {"revokedAt", instantText(k.RevokedAtMs)}}
+}
+
+// evictions names the key that went to make room for another. It does so from the level on at which releases began to,
+// so that all keep the same audit log.
+func evictions(before, after *Directory, tenant TenantID) (changes []AuditChange) {
+	if after.FeatureLevel < LevelWebhooks {
+		return nil
+	}
+	for _, k := range before.byTen[tenant] {
+		if after.keys[k.Hash] == nil {
+			changes = append(changes, AuditChange{Member: "evictedKey", Before: k.PublicID})
+		}
+	}
+	return changes
 }
 
 // planMembers likewise.
