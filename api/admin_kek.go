@@ -63,7 +63,7 @@ func (x *exchange) planRewrap() (*rewrap, *problem) {
 		if t.DataKey == "" {
 			continue
 		}
-		wrapped, changed, err := vault.Rewrap(dir.ClusterID, t.PublicID, []byte(t.DataKey))
+		wrapped, changed, err := vault.Rewrap(t.PublicID, []byte(t.DataKey))
 		switch {
 		case err != nil && len(r.unreadable) < maxUnreadable:
 			r.unreadable = append(r.unreadable, lostKey{t, err})

@@ -49,7 +49,7 @@ func vaultOf(t *testing.T, lines ...string) *envelope.Vault {
 // giveDataKey gives a tenant of a fake node a data key that the vault makes.
 func (n *fakeNode) giveDataKey(t *testing.T, vault *envelope.Vault, tenant fsm.TenantID) {
 	t.Helper()
-	wrapped, err := vault.NewDataKey("test", n.Directory().Tenant(tenant).PublicID)
+	wrapped, err := vault.NewDataKey(n.Directory().Tenant(tenant).PublicID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestRewrap(t *testing.T) {
 		n.giveDataKey(t, before, fsm.TenantID(i+2))
 	}
 	tenant := n.Directory().Tenant(2)
-	key, err := before.DataKey("test", tenant.PublicID, []byte(tenant.DataKey))
+	key, err := before.DataKey(tenant.PublicID, []byte(tenant.DataKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestRewrap(t *testing.T) {
 		t.Error("a tenant without a data key has one now")
 	}
 	tenant = n.Directory().Tenant(2)
-	if key, err = after.DataKey("test", tenant.PublicID, []byte(tenant.DataKey)); err != nil {
+	if key, err = after.DataKey(tenant.PublicID, []byte(tenant.DataKey)); err != nil {
 		t.Fatal(err)
 	}
 	if plain, err := key.Open("p", sealed); err != nil || string(plain) != "plain" {
@@ -139,7 +139,7 @@ func TestRewrapRefuses(t *testing.T) {
 	both := vaultOf(t, lines...)
 	n.giveDataKey(t, vaultOf(t, lines[1]), 1)
 	old := []byte(n.Directory().Tenant(1).DataKey)
-	rival, _, err := both.Rewrap("test", "ten_1", old)
+	rival, _, err := both.Rewrap("ten_1", old)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,12 +48,11 @@ func (x *exchange) appendPayload(b []byte, t *fsm.Tenant, e *fsm.Event, raw bool
 
 // openPayload decrypts what is kept of an event's request; fault says in words why it cannot.
 func (x *exchange) openPayload(t *fsm.Tenant, e *fsm.Event) (stored webhook.Stored, fault string) {
-	dir := x.node.Directory()
-	source := dir.SourceByID(e.Source)
+	source := x.node.Directory().SourceByID(e.Source)
 	if source == nil {
 		return stored, "the event's source was deleted, and with it what opens the payload"
 	}
-	key, err := x.s.cfg.Vault.DataKey(dir.ClusterID, t.PublicID, []byte(t.DataKey))
+	key, err := x.s.cfg.Vault.DataKey(t.PublicID, []byte(t.DataKey))
 	if missing := (*envelope.MissingKEKError)(nil); errors.As(err, &missing) {
 		return stored, "this node does not have the key-encryption key " + missing.ID + " that opens the payload"
 	}

@@ -117,12 +117,12 @@ func newSealedNode(t *testing.T, stored webhook.Stored) (n *eventNode, e *fsm.Ev
 	t.Helper()
 	n = newEventNode(t)
 	n.s = newTestServer(t, n.fakeNode, func(c *Config) { c.Vault = newVault(t) })
-	wrapped, err := n.s.cfg.Vault.NewDataKey("test", "ten_1")
+	wrapped, err := n.s.cfg.Vault.NewDataKey("ten_1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.apply(fsm.PutDataKey{Tenant: 1, Wrapped: wrapped})
-	key, err := n.s.cfg.Vault.DataKey("test", "ten_1", wrapped)
+	key, err := n.s.cfg.Vault.DataKey("ten_1", wrapped)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,7 +170,7 @@ func TestRewrapKeepsBothSigningSecrets(t *testing.T) {
 		t.Fatalf("%+v", a)
 	}
 	tenant := n.Directory().Tenant(1)
-	if _, err := before.DataKey("test", tenant.PublicID, []byte(tenant.DataKey)); err == nil {
+	if _, err := before.DataKey(tenant.PublicID, []byte(tenant.DataKey)); err == nil {
 		t.Error("the old key still opens what the tenant has")
 	}
 	wantSigning(t, n, dataKeyOf(t, newTestServer(t, n, func(c *Config) { c.Vault = after }), n), second, first)

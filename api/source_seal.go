@@ -72,7 +72,7 @@ func (x *exchange) sealNewSource(ctx context.Context, t *fsm.Tenant, src *fsm.So
 // dataKeyOrNew returns the tenant's data key, which is made if there is none. If it is nil, the answer is written.
 func (x *exchange) dataKeyOrNew(ctx context.Context, t *fsm.Tenant) *envelope.DataKey {
 	if t.DataKey == "" {
-		wrapped, err := x.s.cfg.Vault.NewDataKey(x.node.Directory().ClusterID, t.PublicID)
+		wrapped, err := x.s.cfg.Vault.NewDataKey(t.PublicID)
 		if err != nil {
 			x.refuse(x.problemOfVault(err))
 			return nil
@@ -94,7 +94,7 @@ func (x *exchange) dataKeyOrNew(ctx context.Context, t *fsm.Tenant) *envelope.Da
 
 // dataKey returns the data key of a tenant that has one.
 func (x *exchange) dataKey(t *fsm.Tenant) (*envelope.DataKey, *problem) {
-	key, err := x.s.cfg.Vault.DataKey(x.node.Directory().ClusterID, t.PublicID, []byte(t.DataKey))
+	key, err := x.s.cfg.Vault.DataKey(t.PublicID, []byte(t.DataKey))
 	if err != nil {
 		return nil, x.problemOfVault(err)
 	}

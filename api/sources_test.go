@@ -371,7 +371,7 @@ func TestSourceSecrets(t *testing.T) {
 func dataKeyOf(t *testing.T, s *Server, n *fakeNode) *envelope.DataKey {
 	t.Helper()
 	tenant := n.Directory().Tenant(1)
-	key, err := s.cfg.Vault.DataKey("test", tenant.PublicID, []byte(tenant.DataKey))
+	key, err := s.cfg.Vault.DataKey(tenant.PublicID, []byte(tenant.DataKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -410,13 +410,13 @@ var sourceCalls = []struct{ method, path, body, action string }{
 func (n *fakeNode) addSource(t *testing.T, vault *envelope.Vault, tenant fsm.TenantID, id string) {
 	t.Helper()
 	owner := n.Directory().Tenant(tenant)
-	wrapped, err := vault.NewDataKey("test", owner.PublicID)
+	wrapped, err := vault.NewDataKey(owner.PublicID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	by := fsm.Actor{Name: "a", Role: "a"}
 	wrapped = []byte(n.apply(fsm.Audited{By: by, Command: fsm.PutDataKey{Tenant: tenant, Wrapped: wrapped}})[0].Tenant.DataKey)
-	key, err := vault.DataKey("test", owner.PublicID, wrapped)
+	key, err := vault.DataKey(owner.PublicID, wrapped)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -565,7 +565,7 @@ func TestTheFirstDataKeyStays(t *testing.T) {
 	t.Parallel()
 	n, key := newFakeNode(t, "n1")
 	s := newSourceServer(t, n)
-	first, err := s.cfg.Vault.NewDataKey("test", "ten_1")
+	first, err := s.cfg.Vault.NewDataKey("ten_1")
 	if err != nil {
 		t.Fatal(err)
 	}

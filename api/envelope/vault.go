@@ -38,21 +38,21 @@ func (v *Vault) Current() (id string, ok bool) {
 
 // NewDataKey draws a data key for a tenant and returns it wrapped, as it is kept in the state. It fails with ErrNoKEK
 // only.
-func (v *Vault) NewDataKey(clusterID, tenantPublicID string) (wrapped []byte, err error) {
+func (v *Vault) NewDataKey(tenantPublicID string) (wrapped []byte, err error) {
 	wrapped, _, err = v.keks().NewDataKey(tenantPublicID)
-	return wrapped, aboutTenant(clusterID, tenantPublicID, err)
+	return wrapped, aboutTenant(tenantPublicID, err)
 }
 
 // DataKey returns the data key that a tenant's wrapped one is. It fails with ErrNoKEK if the key-encryption key is not
-// there, and with ErrDamaged if it is not the key of this tenant. The cluster is for the error alone, see the package.
-func (v *Vault) DataKey(clusterID, tenantPublicID string, wrapped []byte) (*DataKey, error) {
+// there, and with ErrDamaged if it is not the key of this tenant.
+func (v *Vault) DataKey(tenantPublicID string, wrapped []byte) (*DataKey, error) {
 	keks, at := v.keks(), openKey{tenantPublicID, string(wrapped)}
 	if key := v.remembered(keks, at); key != nil {
 		return key, nil
 	}
 	key, err := keks.Unwrap(tenantPublicID, wrapped)
 	if err != nil {
-		return nil, aboutTenant(clusterID, tenantPublicID, err)
+		return nil, aboutTenant(tenantPublicID, err)
 	}
 	v.remember(keks, at, key)
 	return key, nil
@@ -60,9 +60,9 @@ func (v *Vault) DataKey(clusterID, tenantPublicID string, wrapped []byte) (*Data
 
 // Rewrap returns a tenant's data key wrapped under the current key-encryption key; changed is false if it is already. It
 // fails as DataKey does.
-func (v *Vault) Rewrap(clusterID, tenantPublicID string, wrapped []byte) (again []byte, changed bool, err error) {
+func (v *Vault) Rewrap(tenantPublicID string, wrapped []byte) (again []byte, changed bool, err error) {
 	again, changed, err = v.keks().Rewrap(tenantPublicID, wrapped)
-	return again, changed, aboutTenant(clusterID, tenantPublicID, err)
+	return again, changed, aboutTenant(tenantPublicID, err)
 }
 
 func (v *Vault) remembered(keks *KEKs, at openKey) *DataKey {
@@ -93,11 +93,11 @@ func (v *Vault) remember(keks *KEKs, at openKey, key *DataKey) {
 }
 
 // aboutTenant says whose key it is that an error is about.
-func aboutTenant(clusterID, tenantPublicID string, err error) error {
+func aboutTenant(tenantPublicID string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("data key of tenant %s in cluster %s: %w", tenantPublicID, clusterID, err)
+	return fmt.Errorf("data key of tenant %s: %w", tenantPublicID, err)
 }
 
 // Lacks reports whether the key-encryption key is missing that a data key was wrapped under. It decrypts nothing.

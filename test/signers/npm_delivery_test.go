@@ -26,7 +26,6 @@ import (
 
 // An outbox has one tenant.
 const (
-	clusterID      = "clu_1"
 	tenantID       = fsm.TenantID(1)
 	tenantPublicID = "ten_1"
 )
@@ -99,11 +98,11 @@ func newOutbox(t *testing.T) *outbox {
 		vault: envelope.NewVault(keks), changed: make(chan struct{}, 1),
 		m: fsm.New(fsm.Config{HashSeed: maphash.MakeSeed()}),
 	}
-	wrapped, err := o.vault.NewDataKey(clusterID, tenantPublicID)
+	wrapped, err := o.vault.NewDataKey(tenantPublicID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.propose(t, fsm.Init{ClusterID: clusterID})
+	o.propose(t, fsm.Init{ClusterID: "clu_1"})
 	o.propose(t, fsm.RaiseFeatureLevel{Level: fsm.LevelWebhooks, Version: "0.4.0"})
 	o.propose(t, fsm.CreateTenant{PublicID: tenantPublicID, Slug: "acme", Name: "Acme"})
 	o.propose(t, fsm.PutDataKey{Tenant: tenantID, Wrapped: wrapped})
@@ -179,7 +178,7 @@ func (o *outbox) accept(t *testing.T, s *fsm.Source) {
 
 func (o *outbox) seal(t *testing.T, purpose string, plain []byte) []byte {
 	t.Helper()
-	key, err := o.vault.DataKey(clusterID, tenantPublicID, []byte(o.Directory().Tenant(tenantID).DataKey))
+	key, err := o.vault.DataKey(tenantPublicID, []byte(o.Directory().Tenant(tenantID).DataKey))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func newOutbox(t testing.TB) *outbox {
 	}
 	o.apply(fsm.Init{ClusterID: "clu_1"}, fsm.RaiseFeatureLevel{Level: fsm.LevelWebhooks, Version: "0.4.0"},
 		fsm.CreateTenant{PublicID: "ten_1", Slug: "acme", Name: "Acme"})
-	wrapped, err := o.vault.NewDataKey("clu_1", "ten_1")
+	wrapped, err := o.vault.NewDataKey("ten_1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func (o *outbox) advance(d time.Duration) {
 // key is the tenant's data key.
 func (o *outbox) key() *envelope.DataKey {
 	o.t.Helper()
-	k, err := o.vault.DataKey("clu_1", "ten_1", []byte(o.Directory().Tenant(tenantID).DataKey))
+	k, err := o.vault.DataKey("ten_1", []byte(o.Directory().Tenant(tenantID).DataKey))
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func (w *Worker) open(o order, nowMs int64) (l letter, err error) {
 	}
 	secrets := signingSecrets(o.source, nowMs)
 	if !o.own() || len(secrets) > 0 {
-		l.data, err = w.cfg.Vault.DataKey(o.clusterID, o.tenant.PublicID, []byte(o.tenant.DataKey))
+		l.data, err = w.cfg.Vault.DataKey(o.tenant.PublicID, []byte(o.tenant.DataKey))
 		if err != nil {
 			return letter{}, err
 		}

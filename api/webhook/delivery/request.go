@@ -18,10 +18,9 @@ import (
 
 // order is an event on its way to where its source says, and what else the request is made of. Nothing of it changes.
 type order struct {
-	event     *fsm.Event
-	source    *fsm.Source
-	tenant    *fsm.Tenant
-	clusterID string
+	event  *fsm.Event
+	source *fsm.Source
+	tenant *fsm.Tenant
 }
 
 // number is the attempt's, counted from 1 over all of the event's.

@@ -18,9 +18,8 @@ var noon = time.UnixMilli(noon2026)
 
 func newOrder() order {
 	return order{
-		clusterID: "clu_1",
-		tenant:    &fsm.Tenant{ID: tenantID, PublicID: "ten_1"},
-		source:    &fsm.Source{ID: 1, Tenant: tenantID, PublicID: "src_1", Provider: "stripe", Name: "default", CallbackURL: "https://example.com/hooks"},
+		tenant: &fsm.Tenant{ID: tenantID, PublicID: "ten_1"},
+		source: &fsm.Source{ID: 1, Tenant: tenantID, PublicID: "src_1", Provider: "stripe", Name: "default", CallbackURL: "https://example.com/hooks"},
 		event: &fsm.Event{
 			ID: fsm.EventID{Seq: 7, Nonce: 99}, Tenant: tenantID, Source: 1, Provider: "stripe", SourceName: "default",
 			ProviderID: "evt_1NG8Du2eZvKYlo2CUI79vXWy", RawType: "charge.dispute.updated", Type: "chargeback.under_review",

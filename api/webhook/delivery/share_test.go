@@ -20,12 +20,12 @@ import (
 func (o *outbox) neighbour(url string, payload json.RawMessage) (accept func(providerID string) fsm.EventID) {
 	o.t.Helper()
 	o.apply(fsm.CreateTenant{PublicID: "ten_2", Slug: "other", Name: "Other"})
-	wrapped, err := o.vault.NewDataKey("clu_1", "ten_2")
+	wrapped, err := o.vault.NewDataKey("ten_2")
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	o.apply(fsm.PutDataKey{Tenant: 2, Wrapped: wrapped})
-	key, err := o.vault.DataKey("clu_1", "ten_2", wrapped)
+	key, err := o.vault.DataKey("ten_2", wrapped)
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -153,7 +153,7 @@ func (r *reign) startOne(ctx context.Context, id fsm.SourceID, e *fsm.Event, now
 	d.open++
 	r.open[e.ID] = &openEvent{source: id, tenant: e.Tenant, bytes: size, strained: d.strained, done: done}
 	r.add(r.open[e.ID], 1, size)
-	o := order{event: e, source: source, tenant: tenant, clusterID: r.directory.ClusterID}
+	o := order{event: e, source: source, tenant: tenant}
 	r.running.Go(func() { r.finished <- r.attempt(ctx, o) })
 	return true, 0
 }

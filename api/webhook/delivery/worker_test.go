@@ -513,7 +513,7 @@ func TestWhatCannotBeDelivered(t *testing.T) {
 		e := *o.event(id)
 		e.Payload, e.Form = payload, form
 		out := newReign(workerOf(t, o, nil), o).attempt(t.Context(), order{
-			event: &e, source: s, tenant: o.Directory().Tenant(tenantID), clusterID: "clu_1",
+			event: &e, source: s, tenant: o.Directory().Tenant(tenantID),
 		})
 		want := map[fsm.EventID]string{dropped: failedDropped, damaged: failedUnreadable}[id]
 		if out.sent || out.report.Verdict != fsm.VerdictFailed || out.report.Attempt.Error != want {
