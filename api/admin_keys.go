@@ -23,10 +23,7 @@ func createKey(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.upgradedAnywhere(ctx, max(f.level(), x.callersLevel())) {
-		return
-	}
-	t := x.subjectTenant(ctx)
+	t := x.tenantToChange(ctx, max(f.level(), x.callersLevel()))
 	if t == nil {
 		return
 	}
@@ -91,10 +88,7 @@ func listKeys(x *exchange) {
 func revokeKey(x *exchange) {
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.upgradedAnywhere(ctx, x.callersLevel()) {
-		return
-	}
-	t := x.subjectTenant(ctx)
+	t := x.tenantToChange(ctx, x.callersLevel())
 	if t == nil {
 		return
 	}

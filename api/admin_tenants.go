@@ -108,10 +108,7 @@ func updateOwnTenant(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.upgradedAnywhere(ctx, fsm.LevelWebhooks) {
-		return
-	}
-	t := x.subjectTenant(ctx)
+	t := x.tenantToChange(ctx, fsm.LevelWebhooks)
 	if t == nil {
 		return
 	}

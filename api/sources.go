@@ -22,6 +22,14 @@ func (x *exchange) subjectTenant(ctx context.Context) *fsm.Tenant {
 	return x.node.Directory().Tenant(x.caller.tenant.ID)
 }
 
+// tenantToChange is subjectTenant for a change that needs a feature level.
+func (x *exchange) tenantToChange(ctx context.Context, needed uint32) *fsm.Tenant {
+	if !x.upgradedAnywhere(ctx, needed) {
+		return nil
+	}
+	return x.subjectTenant(ctx)
+}
+
 // namedSource returns the source in the path, and whose it is. If it is nil, the answer is written: the same for a source
 // of another tenant as for none.
 func (x *exchange) namedSource(ctx context.Context) (*fsm.Tenant, *fsm.Source) {
@@ -80,10 +88,7 @@ func createSource(x *exchange) {
 	}
 	ctx, cancel := x.deadline(0)
 	defer cancel()
-	if !x.upgradedAnywhere(ctx, fsm.LevelWebhooks) {
-		return
-	}
-	t := x.subjectTenant(ctx)
+	t := x.tenantToChange(ctx, fsm.LevelWebhooks)
 	if t == nil {
 		return
 	}
