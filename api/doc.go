@@ -32,6 +32,10 @@
 //	Propose          one entry accepts what is new and counts what is not; payloads are encrypted before
 //	answerWebhook    the documented answer, or the one that the provider wants
 //
+// A follower verifies nothing itself: its clock, and the secrets it knows of, may not be the leader's, and what it
+// refused wrongly a provider might never send again. So it passes on what strangers send, within bounds: of a body, of
+// all bodies at a time, of requests at a time, and of the time that each may take.
+//
 // A simulated dispute takes the same way from openSource on.
 //
 // # Errors

@@ -50,6 +50,17 @@ func newForwarder(roots func() *x509.CertPool) *http.Transport {
 // forward passes the request on to the leader, by the same ticket as a redirect, and the answer back. The leader sees
 // that it came this way and never passes it on again.
 func (x *exchange) forward(ctx context.Context, leader cluster.Peer, doubtful bool) verdict {
+	done, ok := x.takeForward()
+	if !ok {
+		x.err = cluster.ErrBusy
+		if doubtful {
+			x.giveUp(doubtful)
+		} else {
+			x.refuse(busy.problem("too many webhooks are on their way to the leader; nothing was accepted"))
+		}
+		return answered
+	}
+	defer done()
 	var connected atomic.Bool
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
 	req, p := x.forwardedRequest(httptrace.WithClientTrace(ctx, trace), leader)

@@ -58,6 +58,8 @@ type Server struct {
 	failedAuth   *failedAuth
 	certificates *certificates
 	webhookBytes atomic.Int64 // of the bodies that providers have sent and that are being answered
+	// webhookForwards counts those requests of providers that are being passed on to the leader.
+	webhookForwards atomic.Int64
 
 	// draining ends when draining starts, base when requests in flight are cancelled.
 	draining      context.Context

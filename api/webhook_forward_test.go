@@ -5,10 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/syllecta/syllecta/api/envelope"
 	"github.com/syllecta/syllecta/api/webhook"
@@ -170,6 +173,82 @@ func TestLargestWebhookIsForwarded(t *testing.T) {
 	wantBody(t, p.post(t, target, body, "X-Pad: "+strings.Repeat("x", 8_000)), 200, acceptedAnswer)
 	tooLarge := p.post(t, target, body, "X-Pad: "+strings.Repeat("x", 16_000))
 	wantWebhookProblem(t, tooLarge, headersTooLarge, "headers too large")
+}
+
+// TestForwardedWebhooksAreBounded: nobody is known before the leader has verified a signature, so what a follower
+// passes on has bounds, and beyond them nothing reaches the leader.
+func TestForwardedWebhooksAreBounded(t *testing.T) {
+	t.Parallel()
+	body := stripeEvent("evt_1", "x")
+	large := strings.Repeat("x", webhookBodyBytes+1)
+	for name, c := range map[string]struct {
+		fill func(*Server)
+		body string
+		want *errorKind
+		word string
+	}{
+		"a body": {func(*Server) {}, large, bodyTooLarge, "body too large"},
+		"all bodies": {func(s *Server) { s.webhookBytes.Store(maxWebhookBytes - int64(len(body)) + 1) }, body,
+			busy, "busy"},
+		"requests": {func(s *Server) { s.webhookForwards.Store(maxProviderForwards) }, body, busy, "busy"},
+	} {
+		p := newWebhookPair(t, FollowersRedirect)
+		c.fill(p.followerAPI)
+		for _, declared := range []int64{int64(len(c.body)), -1} {
+			r := httptest.NewRequest("POST", stripeRoute, strings.NewReader(c.body))
+			r.ContentLength = declared
+			r.Header.Set("Stripe-Signature", webhook.SignStripe(testSecret, []byte(c.body), p.leaderAPI.now()))
+			w := httptest.NewRecorder()
+			p.followerAPI.ServeHTTP(w, r)
+			wantWebhookProblem(t, w, c.want, c.word)
+			if n := len(p.reached()); n != 0 {
+				t.Errorf("%s: %d requests reached the leader", name, n)
+			}
+		}
+	}
+}
+
+// TestPlacesOfForwardedWebhooks are taken while one is under way, by those of strangers alone, and free afterwards.
+func TestPlacesOfForwardedWebhooks(t *testing.T) {
+	t.Parallel()
+	p := newWebhookPair(t, FollowersForward)
+	places := &p.followerAPI.webhookForwards
+	var taken []int64
+	p.beforeAnswer = func(http.ResponseWriter, *http.Request) bool {
+		taken = append(taken, places.Load())
+		return true
+	}
+	places.Store(maxProviderForwards - 1)
+	for i := range 3 {
+		wantBody(t, p.post(t, stripeRoute, stripeEvent(fmt.Sprint("evt_", i), "x")), 200, acceptedAnswer)
+	}
+	places.Store(maxProviderForwards)
+	wantBody(t, p.post(t, "/v1/webhooks/stripe", stripeEvent("evt_3", "x"), asTenant(p.key)), 200, acceptedAnswer)
+	if want := fmt.Sprint(slices.Repeat([]int64{maxProviderForwards}, 4)); fmt.Sprint(taken) != want {
+		t.Errorf("places taken: %v, want %s", taken, want)
+	}
+	if n := places.Load(); n != maxProviderForwards {
+		t.Errorf("%d places are taken in the end", n)
+	}
+}
+
+// TestForwardedWebhookHasItsTime: a leader that does not answer holds nobody up for longer.
+func TestForwardedWebhookHasItsTime(t *testing.T) {
+	t.Parallel()
+	p := newWebhookPair(t, FollowersRedirect)
+	p.followerAPI.cfg.RequestTimeout = 100 * time.Millisecond
+	brokenOff := make(chan struct{})
+	p.beforeAnswer = func(_ http.ResponseWriter, r *http.Request) bool {
+		_, _ = io.Copy(io.Discard, r.Body) // only then the server sees that the caller has gone
+		<-r.Context().Done()
+		close(brokenOff)
+		return false
+	}
+	wantWebhookProblem(t, p.post(t, stripeRoute, stripeEvent("evt_1", "x")), outcomeUnknown, "outcome unknown")
+	<-brokenOff
+	if n := p.followerAPI.webhookForwards.Load(); n != 0 {
+		t.Errorf("%d places are taken in the end", n)
+	}
 }
 
 func TestForwardedHandshake(t *testing.T) {
