@@ -14,17 +14,23 @@ import (
 	"github.com/syllecta/syllecta/fsm"
 )
 
-// lastPort is the port that was given out last. The ports lie below those that outgoing connections get, so that none
+// The ports lie below those that outgoing connections get, and apart from those of other packages' tests, so that none
 // takes the port of a node that is about to start, or to start again.
+const (
+	firstPort = 10_000
+	testPorts = 7_000
+)
+
+// lastPort counts the ports that were given out.
 var lastPort atomic.Int32
 
-func init() { lastPort.Store(rand.Int32N(20_000)) }
+func init() { lastPort.Store(rand.Int32N(testPorts)) }
 
 // freeAddr returns a loopback address that was free a moment ago, for TCP and UDP, and that no other test gets.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 1_000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+lastPort.Add(1)%20_000)
+		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+lastPort.Add(1)%testPorts)
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			continue

@@ -15,10 +15,10 @@ type ports struct{ http, raft, gossip string }
 func (p ports) seed() string { return p.raft }
 
 // Ports are taken from below the range that the kernel draws from for outgoing connections, so that a node which was
-// killed finds its own free when it comes back.
+// killed finds its own free when it comes back, and from above those that other packages' tests take.
 const (
-	firstPort = 10_000
-	lastPort  = 30_000
+	firstPort = 21_000
+	lastPort  = 32_000
 )
 
 var (

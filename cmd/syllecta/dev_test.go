@@ -51,8 +51,8 @@ func TestMain(m *testing.M) {
 func freePort(t *testing.T, nodes int) int {
 	t.Helper()
 	for range 100 {
-		// Below the range from which the system picks ports for connections.
-		base := 10_000 + 10*rand.IntN(2000)
+		// Below the range from which the system picks ports for connections, and apart from those of other packages' tests.
+		base := 17_000 + 10*rand.IntN(350)
 		if checkPorts(planNodes(nodes, base)) == nil {
 			return base
 		}
